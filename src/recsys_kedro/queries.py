@@ -1,0 +1,132 @@
+"""What a model is asked: a history, a profile and a context as of a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recsys_kedro import columns as c
+from recsys_kedro.vocabulary import Vocabulary
+
+HISTORY_COLUMNS = (c.PRODUCT_ID, c.EVENT_TYPE, c.TIMESTAMP, c.SESSION_ID, c.PRICE, c.QUANTITY)
+CONTEXT_COLUMNS = {
+    c.DEVICE_TYPE: pl.String,
+    c.CATEGORY: pl.String,
+    c.SEARCH_QUERY: pl.String,
+    c.LIVE: pl.Boolean,
+}
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Q queries with their E past events, packed.
+
+    Attributes:
+        requests: one row per query: ``user_id``, ``as_of``, the context columns
+            (``device_type``, ``category``, ``search_query``; empty where unknown), whether the
+            user is in a ``live`` session, and the profile (any user features as of the query).
+        history: one row per past event with :data:`HISTORY_COLUMNS`, grouped by query
+            in the order of ``requests``, newest last. All of it is strictly before the
+            ``as_of`` of its query.
+        offsets: (Q + 1,) the history of query q is ``history[offsets[q]:offsets[q + 1]]``.
+    """
+
+    requests: pl.DataFrame
+    history: pl.DataFrame
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return self.requests.height
+
+    def slice(self, start: int, stop: int) -> "Queries":
+        """The queries ``start`` to ``stop`` (exclusive)."""
+        stop = min(stop, len(self))
+        first, last = int(self.offsets[start]), int(self.offsets[stop])
+        return Queries(
+            self.requests[start:stop],
+            self.history[first:last],
+            self.offsets[start : stop + 1] - first,
+        )
+
+    def batches(self, size: int) -> Iterator["Queries"]:
+        """The same queries in pieces of at most ``size``."""
+        for start in range(0, len(self), size):
+            yield self.slice(start, start + size)
+
+    def save(self, folder: Path) -> None:
+        """Write them into ``folder`` as Parquet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        counts = pl.Series("events", np.diff(self.offsets))
+        self.requests.with_columns(counts).write_parquet(folder / "requests.parquet")
+        self.history.write_parquet(folder / "history.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Queries":
+        """Read what :meth:`save` wrote."""
+        requests = pl.read_parquet(folder / "requests.parquet")
+        offsets = np.concatenate([[0], np.cumsum(requests["events"].to_numpy())])
+        history = pl.read_parquet(folder / "history.parquet")
+        return cls(requests.drop("events"), history, offsets.astype(np.int64))
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(E,) the query that each past event belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def age_days(self) -> NDArray[np.float32]:
+        """(E,) days from each past event to the ``as_of`` of its query; above zero."""
+        as_of = self.requests[c.AS_OF].to_numpy()[self.rows]
+        age = as_of - self.history[c.TIMESTAMP].to_numpy()
+        return (age / np.timedelta64(1, "D")).astype(np.float32)
+
+    def profile(self, feature: str) -> NDArray[np.float64]:
+        """(Q,) a numeric user feature that came with the requests; NaN where there is none."""
+        if feature not in self.requests.columns:
+            return np.full(len(self), np.nan)
+        return self.requests[feature].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+    def seen(self, vocabulary: Vocabulary, event_types: Sequence[str]) -> sparse.csr_matrix:
+        """(Q, P) one where the user had an event of ``event_types`` with the product."""
+        product = vocabulary.encode(self.history[c.PRODUCT_ID])
+        wanted = self.history[c.EVENT_TYPE].is_in(list(event_types)).to_numpy() & (product >= 0)
+        ones = np.ones(int(wanted.sum()), np.float32)
+        matrix = sparse.csr_matrix(
+            (ones, (self.rows[wanted], product[wanted])), shape=(len(self), len(vocabulary))
+        )
+        matrix.data[:] = 1.0
+        return matrix
+
+
+def build_queries(events: pl.DataFrame, requests: pl.DataFrame) -> Queries:
+    """Give each request the user's events strictly before its ``as_of``.
+
+    Args:
+        events: the event table (any order; ties of time are kept in source order).
+        requests: ``user_id`` and ``as_of``, and any context and profile columns.
+    """
+    missing = [
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in CONTEXT_COLUMNS.items()
+        if name not in requests.columns
+    ]
+    requests = requests.select(c.USER_ID, c.AS_OF, pl.exclude(c.USER_ID, c.AS_OF)).with_columns(
+        *missing
+    )
+    asked = requests.select(c.USER_ID, c.AS_OF).with_row_index(c.QUERY)
+    history = (
+        events.lazy()
+        .select(c.USER_ID, c.SOURCE_ROW, *HISTORY_COLUMNS)
+        .join(asked.lazy(), on=c.USER_ID)
+        .filter(pl.col(c.TIMESTAMP) < pl.col(c.AS_OF))
+        .sort(c.QUERY, c.TIMESTAMP, c.SOURCE_ROW)
+        .select(c.QUERY, *HISTORY_COLUMNS)
+        .collect()
+    )
+    counts = np.bincount(history[c.QUERY].to_numpy(), minlength=requests.height)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Queries(requests, history.drop(c.QUERY), offsets)
