@@ -1,0 +1,172 @@
+import json
+
+import polars as pl
+import pytest
+
+from recsys_kedro import columns as c
+from recsys_kedro import schemas
+from recsys_kedro.datasets.tables import TableDataset
+from recsys_kedro.pipelines.ingestion.nodes import (
+    admit_events,
+    build_events,
+    build_products,
+    build_users,
+    report_ingestion,
+    screen_events,
+)
+from recsys_kedro.pipelines.ingestion.options import ExclusionRule, IngestionOptions, ShopOptions
+
+OPTIONS = IngestionOptions(
+    shop="mine", event_type_aliases={"view": c.PRODUCT_VIEW}, max_rejected_share=0.5
+)
+NO_TABLE = pl.DataFrame(schema={c.SOURCE_ROW: pl.Int64})
+
+
+def event(**changes):
+    return {
+        "event_type": "view",
+        "user_id": "u1",
+        "product_id": "p1",
+        "timestamp": "2025-10-19T10:30:00Z",
+        "device_type": "mobile",
+        "context": {"category": "toys", "price": 2.5, "search_query": "bear"},
+    } | changes
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Events, one JSON object or text a line, as the dataset reads them."""
+
+    def write_and_read(*lines):
+        path = tmp_path / "events.jsonl"
+        text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        path.write_text("\n".join(text))
+        return TableDataset(filepath=str(path)).load()
+
+    return write_and_read
+
+
+def test_views_of_the_source_arrive_as_product_views_with_context_at_top_level(read):
+    screened = screen_events(read(event()), OPTIONS, None)
+
+    events = build_events(screened.events, OPTIONS)
+
+    schemas.EVENTS.validate(events)
+    row = events.row(0, named=True)
+    assert row[c.EVENT_TYPE] == c.PRODUCT_VIEW
+    assert (row[c.CATEGORY], row[c.PRICE], row[c.SEARCH_QUERY]) == ("toys", 2.5, "bear")
+    assert (row[c.DEVICE_TYPE], row[c.QUANTITY], row[c.SESSION_ID]) == ("mobile", 1.0, "u1-1")
+
+
+def test_every_row_is_kept_rejected_excluded_or_a_duplicate(read):
+    shop = ShopOptions(exclude=[ExclusionRule(name="bots", column="user_id", equals=["bot"])])
+    options = OPTIONS.model_copy(update={"shops": {"mine": shop}})
+    raw = read(
+        event(event_id="e1"),
+        event(event_id="e1"),
+        event(event_id="e1", product_id="p2"),
+        event(user_id="bot", timestamp="no time"),
+        event(user_id=None),
+        "{broken",
+        event(product_id="p3"),
+    )
+
+    screened = screen_events(raw, options, None)
+
+    assert screened.counts == {
+        "rows_read": 7,
+        "excluded": {"bots": 1},
+        "rejected": {"malformed_json": 1, "no_user": 1},
+        "duplicates": {"exact": 1, "event_id": 1},
+        "kept": 2,
+    }
+    assert screened.rejected[c.SOURCE_ROW].to_list() == [5, 6]
+    assert screened.events[c.SOURCE_ROW].to_list() == [1, 7]
+
+
+def test_late_rows_are_accepted_and_sorted_with_ties_in_source_order(read):
+    raw = read(
+        event(product_id="late", timestamp="2025-10-19T12:00:00Z"),
+        event(product_id="tie_1"),
+        event(product_id="tie_2"),
+        event(product_id="other", user_id="a"),
+    )
+
+    events = build_events(screen_events(raw, OPTIONS, None).events, OPTIONS)
+
+    assert events[c.PRODUCT_ID].to_list() == ["other", "tie_1", "tie_2", "late"]
+
+
+def test_too_many_bad_rows_stop_the_run_after_they_are_kept(read):
+    screened = screen_events(read(event(), event(user_id="")), OPTIONS, None)
+    strict = OPTIONS.model_copy(update={"max_rejected_share": 0.4})
+
+    assert admit_events(*screened, OPTIONS) is screened.events
+    with pytest.raises(ValueError, match=r"column 'user_id' has 1 bad values \(first: row 2"):
+        admit_events(*screened, strict)
+
+
+def test_excluded_rows_do_not_dilute_the_share(read):
+    shop = ShopOptions(exclude=[ExclusionRule(name="bots", column="user_id", equals=["bot"])])
+    options = OPTIONS.model_copy(update={"shops": {"mine": shop}})
+    bots = [event(user_id="bot", product_id=f"p{number}") for number in range(8)]
+    screened = screen_events(
+        read(*bots, event(), event(user_id=""), event(user_id="")), options, None
+    )
+
+    with pytest.raises(ValueError, match=r"66\.67% of 3 rows"):
+        admit_events(*screened, options)
+
+
+def test_nothing_left_is_an_error(read):
+    shop = ShopOptions(exclude=[ExclusionRule(name="all", column="user_id", matches=".")])
+    options = OPTIONS.model_copy(update={"shops": {"mine": shop}})
+    screened = screen_events(read(event()), options, None)
+
+    with pytest.raises(ValueError, match=r"none of 1 rows is left.*'all': 1"):
+        admit_events(*screened, options)
+
+
+def test_products_and_users_hold_everybody_of_table_and_events(read):
+    admitted = screen_events(read(event(), event(product_id="p2")), OPTIONS, None).events
+    raw_products = pl.DataFrame({c.PRODUCT_ID: ["p1", "p9"], c.CATEGORY: ["own", "own"]})
+    raw_users = pl.DataFrame({c.USER_ID: ["u9"], c.SEGMENT: ["gold"]})
+    events = build_events(admitted, OPTIONS)
+
+    products = build_products(admitted, raw_products, OPTIONS)
+    users = build_users(events, raw_users, OPTIONS)
+
+    schemas.PRODUCTS.validate(products)
+    schemas.USERS.validate(users)
+    assert products.select(c.PRODUCT_ID, c.CATEGORY, c.PRICE).rows() == [
+        ("p1", "own", 2.5),
+        ("p2", "toys", 2.5),
+        ("p9", "own", None),
+    ]
+    assert users.select(c.USER_ID, c.SEGMENT).rows() == [("u1", None), ("u9", "gold")]
+
+
+def test_report_is_json_and_adds_up(read):
+    screened = screen_events(read(event(), event(product_id="p2")), OPTIONS, None)
+    events = build_events(screened.events, OPTIONS)
+    products = build_products(screened.events, NO_TABLE, OPTIONS)
+
+    report = report_ingestion(
+        screened.counts, events, products, build_users(events, NO_TABLE, OPTIONS)
+    )
+
+    assert json.loads(json.dumps(report)) == report
+    assert report["rows_read"] == report["kept"] == 2
+    assert report["events_by_type"] == {c.PRODUCT_VIEW: 2}
+    assert (report["products"], report["users"], report["sessions"]) == (2, 1, 1)
+    assert report["first_time"] == "2025-10-19 10:30:00+00:00"
+
+
+def test_the_same_source_gives_the_same_tables(read):
+    raw = read(*[event(product_id=f"p{n % 5}", timestamp=f"2025-10-{n + 1:02}") for n in range(20)])
+    first, second = (screen_events(raw, OPTIONS, None).events for _ in range(2))
+
+    assert build_events(first, OPTIONS).equals(build_events(second, OPTIONS))
+    assert build_products(first, NO_TABLE, OPTIONS).equals(
+        build_products(second, NO_TABLE, OPTIONS)
+    )
