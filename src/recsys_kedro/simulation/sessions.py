@@ -1,0 +1,181 @@
+"""Sessions: what visitors consider, look at, click, put into the cart and buy.
+
+Shapes: S sessions, C considered products, V browsed products.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_kedro.columns import EventType
+from recsys_kedro.simulation.catalogue import Catalogue
+from recsys_kedro.simulation.choice import (
+    category_log_odds,
+    choose,
+    draw_categories,
+    memory_bonus,
+    product_utility,
+)
+from recsys_kedro.simulation.demand import Demand, Visits, draw_products
+from recsys_kedro.simulation.memory import EMPTY, PurchaseMemory
+from recsys_kedro.simulation.period import SECONDS_PER_DAY
+from recsys_kedro.simulation.shoppers import Shoppers
+
+DRAWN_PRODUCTS = 24
+MOST_BROWSED = 12
+MEAN_BROWSED = 4.5
+CLICK_SHARE = 0.4
+CHECKOUT_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class SessionEvents:
+    """N events as arrays, one row per event.
+
+    Attributes:
+        session: (N,) index of the visit.
+        product: (N,) index of the product.
+        kind: (N,) :class:`~recsys_kedro.columns.EventType`.
+        second: (N,) from the start of the period.
+    """
+
+    session: NDArray[np.int64]
+    product: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    second: NDArray[np.int64]
+
+    def where(self, kept: NDArray[np.bool_]) -> "SessionEvents":
+        """The rows where ``kept``."""
+        return SessionEvents(
+            self.session[kept], self.product[kept], self.kind[kept], self.second[kept]
+        )
+
+    @classmethod
+    def concat(cls, parts: "list[SessionEvents]") -> "SessionEvents":
+        """All rows of ``parts``, in order."""
+        return cls(
+            np.concatenate([part.session for part in parts]),
+            np.concatenate([part.product for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.second for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class World:
+    """All that stays the same during the simulation."""
+
+    catalogue: Catalogue
+    shoppers: Shoppers
+    demand: Demand
+    signal: float
+
+
+def run_sessions(
+    session_S: NDArray[np.int64],
+    week: int,
+    visits: Visits,
+    world: World,
+    memory: PurchaseMemory,
+    rng: np.random.Generator,
+) -> SessionEvents:
+    """All events of the sessions, which lie in one week."""
+    user_S = visits.user[session_S]
+    day_S = visits.start_second[session_S] / SECONDS_PER_DAY
+    product_SC, utility_SC = consider(user_S, day_S, week, world, memory, rng)
+    choices = choose(utility_SC, rng)
+    liking_SC = np.where(np.isfinite(utility_SC), choices.liking_SN, -np.inf)
+    best_SV = _best_first(liking_SC, MOST_BROWSED)
+    browsed_S = 1 + rng.poisson(MEAN_BROWSED - 1, len(user_S))
+    browsed_SV = np.arange(best_SV.shape[1]) < browsed_S[:, None]
+    browsed_SV &= np.isfinite(np.take_along_axis(liking_SC, best_SV, 1))
+    # What is liked best is not looked at first: the browsing order says nothing.
+    order_SV = rng.random(best_SV.shape, np.float32).argsort(axis=1)
+    browsed_SV = np.take_along_axis(browsed_SV, order_SV, 1)
+    shown_SV = np.take_along_axis(best_SV, order_SV, 1)
+    product_SV = np.take_along_axis(product_SC, shown_SV, 1)
+    wanted_SV = browsed_SV & np.take_along_axis(choices.wanted_SN, shown_SV, 1)
+    start_S = visits.start_second[session_S]
+    return _funnel(session_S, start_S, product_SV, browsed_SV, wanted_SV, rng)
+
+
+def consider(
+    user_S: NDArray[np.int64],
+    day_S: NDArray[np.float64],
+    week: int,
+    world: World,
+    memory: PurchaseMemory,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """(S, C) what each session considers, and its utility; -inf where it does not count.
+
+    Products of the category that the session is about, drawn by appeal, and those that
+    the user bought lately, whatever their category.
+    """
+    shoppers, catalogue, demand = world.shoppers, world.catalogue, world.demand
+    taste_SD = shoppers.taste_UD[user_S]
+    odds_SK = category_log_odds(taste_SD, catalogue, demand.log_season_WK[week], world.signal)
+    drawn = draw_products(
+        demand.log_weight_WP[week],
+        catalogue.first_of_category,
+        draw_categories(odds_SK, rng),
+        DRAWN_PRODUCTS,
+        rng,
+    )
+    drawn.sort(axis=1)
+    bought_SM = memory.product_UM[user_S]
+    product_SC = np.hstack([drawn.astype(np.int32), bought_SM])
+    utility_SC = product_utility(user_S, product_SC, shoppers, catalogue, world.signal)
+    utility_SC[:, DRAWN_PRODUCTS:] += memory_bonus(user_S, day_S, memory, shoppers, catalogue)
+    utility_SC[:, 1:DRAWN_PRODUCTS][drawn[:, 1:] == drawn[:, :-1]] = -np.inf
+    utility_SC[:, :DRAWN_PRODUCTS][_contained(product_SC[:, :DRAWN_PRODUCTS], bought_SM)] = -np.inf
+    return product_SC, utility_SC
+
+
+def _contained(values_SN: NDArray[np.int32], among_SM: NDArray[np.int32]) -> NDArray[np.bool_]:
+    found = np.zeros(values_SN.shape, bool)
+    for column_S in among_SM.T:
+        if (column_S != EMPTY).any():
+            found |= values_SN == column_S[:, None]
+    return found
+
+
+def _best_first(liking_SC: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    count = min(count, liking_SC.shape[1])
+    best = np.argpartition(-liking_SC, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(liking_SC, best, 1), axis=1)
+    return np.take_along_axis(best, order, 1)
+
+
+def _funnel(
+    session_S: NDArray[np.int64],
+    start_S: NDArray[np.int64],
+    product_SV: NDArray[np.int32],
+    browsed_SV: NDArray[np.bool_],
+    wanted_SV: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> SessionEvents:
+    """Views, clicks and carts one after the other; one checkout time per session."""
+    shape = product_SV.shape
+    clicked_SV = browsed_SV & (wanted_SV | (rng.random(shape, np.float32) < CLICK_SHARE))
+    bought_SV = wanted_SV & (rng.random(shape, np.float32) < CHECKOUT_SHARE)
+    row, column, kind = np.nonzero(np.stack([browsed_SV, clicked_SV, wanted_SV], axis=2))
+    waited = np.cumsum(3 + rng.exponential(30.0, len(row)).astype(np.int64))
+    ends = np.cumsum(np.bincount(row, minlength=shape[0])) - 1
+    before_S = np.concatenate([[0], waited[ends[:-1]]])
+    checkout_S = start_S + waited[ends] - before_S + rng.integers(20, 300, shape[0])
+    bought_row, bought_column = np.nonzero(bought_SV)
+    browsing = SessionEvents(
+        session_S[row],
+        product_SV[row, column],
+        kind.astype(np.int8),
+        start_S[row] + waited - before_S[row],
+    )
+    buying = SessionEvents(
+        session_S[bought_row],
+        product_SV[bought_row, bought_column],
+        np.full(len(bought_row), EventType.PURCHASE, np.int8),
+        checkout_S[bought_row],
+    )
+    return SessionEvents.concat([browsing, buying])
