@@ -1,0 +1,1 @@
+"""Features of users and products, and their encoders, as of a time."""

@@ -1,0 +1,24 @@
+"""Parameters of the features and of the encoders."""
+
+from pydantic import Field
+
+from recsys_kedro.options import Options
+
+
+class FeatureOptions(Options):
+    """What the feature tables look back on."""
+
+    lookback_days: int = Field(30, ge=1, description="window of the user features, days")
+    never_days: int = Field(
+        999, ge=1, description="days since the last visit or purchase where there is none; also cap"
+    )
+    snapshot_every_days: int = Field(7, ge=1, description="grid of the product snapshots, days")
+
+
+class EncoderOptions(Options):
+    """How features become arrays."""
+
+    min_count: int = Field(
+        2, ge=1, description="a category, brand or segment in fewer rows is encoded as unknown"
+    )
+    text_buckets: int = Field(4096, ge=1, description="hash buckets of the words in product names")

@@ -1,0 +1,57 @@
+"""Product features on a grid of times, for rows that lie at different times."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import narwhals as nw
+
+from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
+from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.features.portable import Table, utc
+from recsys_kedro.features.product import product_features
+
+
+def snapshot_times(
+    first: datetime, last: datetime, anchor: datetime, every_days: int
+) -> list[datetime]:
+    """The times ``anchor + i * every_days`` (i any integer) in ``[first, last]``, ascending, UTC.
+
+    Raises:
+        ValueError: if ``every_days`` is below 1 or a time has no time zone.
+    """
+    if every_days < 1:
+        msg = f"snapshot_times: every_days must be at least 1, not {every_days}."
+        raise ValueError(msg)
+    step = timedelta(days=every_days)
+    start = utc(anchor) - (utc(anchor) - utc(first)) // step * step
+    count = (utc(last) - start) // step + 1
+    return [start + number * step for number in range(max(count, 0))]
+
+
+def product_snapshots(
+    events: Table,
+    products: Table,
+    times: Sequence[datetime],
+    options: FeatureOptions,
+) -> Table:
+    """One row per time and product known then, sorted by ``snapshot_time, product_id``.
+
+    The features are those of :func:`product_features` as of the snapshot's time, without the
+    name. A row at time t may use the latest snapshot at or before t.
+
+    Raises:
+        ValueError: if ``times`` is empty or a time has no time zone.
+    """
+    if not times:
+        msg = "product_snapshots: no times; give at least one (a cut, or as_of)."
+        raise ValueError(msg)
+    parts = [
+        product_features(events, products, time, options)
+        .drop(c.NAME)
+        .with_columns(nw.lit(utc(time), nw.Datetime("us", "UTC")).alias(f.SNAPSHOT_TIME))
+        for time in times
+    ]
+    table = nw.concat(parts)
+    features = [name for name in table.collect_schema().names() if name != f.SNAPSHOT_TIME]
+    return table.select(f.SNAPSHOT_TIME, *features).sort(f.SNAPSHOT_TIME, c.PRODUCT_ID)

@@ -1,0 +1,101 @@
+"""The same nodes on Polars and on PySpark, as the catalog entries choose, give the same tables."""
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.io import DataCatalog
+from polars.testing import assert_frame_equal
+
+from recsys_kedro import columns as c
+from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.pipelines.feature_engineering.nodes import (
+    build_product_snapshots,
+    build_user_features,
+)
+from recsys_kedro.splits import TimeSplit
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(
+        shutil.which("java") is None, reason="PySpark needs Java, and there is no `java` on PATH"
+    ),
+]
+CONF = Path(__file__).parents[2] / "conf"
+TABLES = ("events", "products", "users")
+OPTIONS = FeatureOptions(snapshot_every_days=60)
+SESSION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.enabled": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "1",
+    # For tables as small as these, compiling the plans would take most of the time.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+
+
+@pytest.fixture(scope="module")
+def _session():
+    sql = pytest.importorskip("pyspark.sql", reason="pip install 'recsys_kedro[spark]'")
+    session = sql.SparkSession.builder.master("local[1]").config(map=SESSION).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(random_shop):
+    return dict(zip(TABLES, random_shop(5), strict=True))
+
+
+@pytest.fixture(scope="module")
+def split(as_of):
+    return TimeSplit(
+        validation_start=as_of - timedelta(days=14),
+        test_start=as_of - timedelta(days=7),
+        end=as_of,
+        as_of=as_of,
+        horizon_days=7,
+        target_event_types=(c.PURCHASE,),
+    )
+
+
+@pytest.fixture
+def catalog(_session, shop, tmp_path, monkeypatch):
+    """The Spark environment's catalog over a folder that holds the shop."""
+    monkeypatch.chdir(tmp_path)
+    Path("data/03_primary").mkdir(parents=True)
+    for name, table in shop.items():
+        table.write_parquet(f"data/03_primary/{name}.parquet")
+    loader = OmegaConfigLoader(str(CONF), base_env="base", default_run_env="spark")
+    entries = [*TABLES, "user_features", "product_snapshots"]
+    return DataCatalog.from_config({name: loader["catalog"][name] for name in entries})
+
+
+def assert_saved_equal(catalog, name, ours):
+    """Through the engine's own file; what it read back has the engine's own order."""
+    folder = Path(catalog[name]._filepath)
+    theirs = pl.read_parquet(folder / "*.parquet").cast(ours.schema)
+    assert ours.height > 10
+    assert_frame_equal(ours, theirs, rel_tol=1e-12)
+
+
+def test_user_features(catalog, shop, split):
+    tables = [catalog.load(name) for name in TABLES]
+    catalog.save("user_features", build_user_features(*tables, split, OPTIONS))
+    ours = build_user_features(*shop.values(), split, OPTIONS)
+    assert_saved_equal(catalog, "user_features", ours)
+
+
+def test_product_features_at_every_cut(catalog, shop, split):
+    tables = [catalog.load(name) for name in TABLES[:2]]
+    catalog.save("product_snapshots", build_product_snapshots(*tables, split, OPTIONS))
+    ours = build_product_snapshots(shop["events"], shop["products"], split, OPTIONS)
+    assert_saved_equal(catalog, "product_snapshots", ours)

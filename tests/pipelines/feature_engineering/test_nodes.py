@@ -1,0 +1,98 @@
+"""The nodes' times, and the wiring."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
+from recsys_kedro.features import schemas
+from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.pipelines.feature_engineering import create_pipeline
+from recsys_kedro.pipelines.feature_engineering.nodes import (
+    build_product_features,
+    build_product_snapshots,
+    build_user_features,
+)
+from recsys_kedro.schemas import EVENTS, PRODUCTS, USERS
+from recsys_kedro.splits import TimeSplit
+
+OPTIONS = FeatureOptions()
+CONF = Path(__file__).parents[3] / "conf" / "base"
+DAY = timedelta(days=1)
+START = datetime(2025, 1, 1, 9, tzinfo=UTC)
+
+
+def empty(schema, **columns):
+    types = {name: column.dtype.type for name, column in schema.columns.items()}
+    height = max((len(values) for values in columns.values()), default=0)
+    return pl.DataFrame({name: columns.get(name, [None] * height) for name in types}, schema=types)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    days = 60
+    events = empty(
+        EVENTS,
+        **{
+            c.EVENT_TYPE: [c.PURCHASE] * days,
+            c.USER_ID: ["u"] * days,
+            c.PRODUCT_ID: [f"p{day % 4}" for day in range(days)],
+            c.TIMESTAMP: [START + day * DAY for day in range(days)],
+            c.SESSION_ID: [str(day) for day in range(days)],
+            c.QUANTITY: [1.0] * days,
+            c.SOURCE_ROW: list(range(days)),
+        },
+    )
+    return events, empty(PRODUCTS), empty(USERS)
+
+
+@pytest.fixture(scope="module")
+def split(tables):
+    as_of = tables[0][c.TIMESTAMP].max() + timedelta(microseconds=1)
+    test_start = datetime(2025, 2, 15, tzinfo=UTC)
+    return TimeSplit(
+        validation_start=test_start - 10 * DAY,
+        test_start=test_start,
+        end=as_of,
+        as_of=as_of,
+        horizon_days=10,
+        target_event_types=(c.PURCHASE,),
+    )
+
+
+def test_user_and_product_features_are_as_of_the_splits_as_of(tables, split):
+    events, products, users = tables
+    user = build_user_features(events, products, users, split, OPTIONS)
+    product = build_product_features(events, products, split, OPTIONS)
+    assert user[f.TOTAL_PURCHASES].to_list() == [30]
+    assert product[f.PURCHASES_ALL_TIME].sum() == events.height
+    schemas.USER_FEATURES.validate(user)
+    schemas.PRODUCT_FEATURES.validate(product)
+
+
+def test_snapshots_are_weekly_and_stand_at_every_cut(tables, split):
+    events, products, _ = tables
+    table = build_product_snapshots(events, products, split, OPTIONS)
+    schemas.PRODUCT_SNAPSHOTS.validate(table)
+    times = table[f.SNAPSHOT_TIME].unique().sort().to_list()
+    weekly = [split.test_start + week * 7 * DAY for week in range(-6, 3)]
+    cuts = {split.validation_start, split.test_start, split.as_of}
+    assert times == sorted({*(time for time in weekly if START < time < split.as_of), *cuts})
+
+
+def test_lazy_tables_give_the_same(tables, split):
+    lazy = [table.lazy() for table in tables]
+    eager = build_user_features(*tables, split, OPTIONS)
+    assert build_user_features(*lazy, split, OPTIONS).equals(eager)
+
+
+def test_every_output_has_a_catalog_entry_and_every_parameter_an_option():
+    catalog = yaml.safe_load((CONF / "catalog_feature_engineering.yml").read_text())
+    assert set(catalog) == create_pipeline().outputs()
+    parameters = yaml.safe_load((CONF / "parameters_feature_engineering.yml").read_text())
+    assert FeatureOptions(**parameters["features"]) == FeatureOptions()
+    assert set(parameters["features"]) == set(FeatureOptions.model_fields)
