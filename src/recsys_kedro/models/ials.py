@@ -1,0 +1,101 @@
+"""Matrix factorisation by implicit alternating least squares.
+
+Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM
+2008, as in the ``implicit`` package.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from implicit.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from recsys_kedro.models.base import TrainingData
+from recsys_kedro.models.baseline import HistoryModel, HistoryOptions, learning_matrix
+
+
+class IALSOptions(HistoryOptions):
+    """The factorisation, beside the options of the history."""
+
+    factors: int = Field(64, ge=1, description="dimensions of a product's vector")
+    regularization: float = Field(1, gt=0, description="added to the diagonal of each solve")
+    alpha: float = Field(3, ge=0, description="confidence is 1 + alpha * weight")
+    iterations: int = Field(15, ge=1, description="rounds over users and products")
+
+
+@dataclass(eq=False)
+class IALS(HistoryModel):
+    """Scores products by the dot product with a user vector solved from the history.
+
+    No user is looked up: the vector is the least-squares answer to the query's own history, so
+    new users and new events count without a refit.
+
+    Attributes:
+        product_factors: (P, F).
+    """
+
+    name = "ials"
+    options_type = IALSOptions
+
+    product_factors: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, data: TrainingData, options: IALSOptions, seed: int) -> Self:
+        """See :meth:`Recommender.fit`."""
+        parts = cls.shared_parts(data, options)
+        matrix = learning_matrix(data, parts["vocabulary"], options)
+        # One BLAS thread under implicit's own: nested threads are slow, and warned about.
+        with threadpool_limits(1, "blas"):
+            solver = _solver(options, seed)
+            solver.fit(_confidence(matrix, options.alpha), show_progress=False)
+        return cls(**parts, product_factors=solver.item_factors)
+
+    def from_history(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
+        """See :meth:`HistoryModel.from_history`."""
+        confidence = _confidence(history, self.options.alpha)
+        users = self._fold_in.recalculate_user(np.arange(history.shape[0]), confidence)
+        scores: NDArray[np.float32] = users @ self.product_factors.T
+        return scores
+
+    @cached_property
+    def _fold_in(self) -> Any:
+        with threadpool_limits(1, "blas"):
+            solver = _solver(self.options, seed=0)
+        solver.item_factors = self.product_factors
+        return solver
+
+    def save(self, folder: Path) -> None:
+        """See :meth:`Recommender.save`."""
+        super().save(folder)
+        np.save(folder / "product_factors.npy", self.product_factors, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """See :meth:`Recommender.load`."""
+        factors = np.load(folder / "product_factors.npy", allow_pickle=False)
+        return cls(**cls.load_parts(folder), product_factors=factors)
+
+
+def _solver(options: IALSOptions, seed: int) -> Any:
+    """Rows are solved apart from each other, so the number of threads changes nothing."""
+    return AlternatingLeastSquares(
+        factors=options.factors,
+        regularization=options.regularization,
+        alpha=1.0,
+        iterations=options.iterations,
+        random_state=seed,
+        use_gpu=False,
+    )
+
+
+def _confidence(matrix: sparse.csr_matrix, alpha: float) -> sparse.csr_matrix:
+    """``1 + alpha * weight`` where there was an event; elsewhere 1 is understood."""
+    confidence = matrix.copy()
+    confidence.data = 1 + np.float32(alpha) * matrix.data
+    return confidence

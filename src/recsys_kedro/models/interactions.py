@@ -1,0 +1,146 @@
+"""Who took what, as sparse matrices: the raw material of the models that learn from it.
+
+U users, P products, Q queries; rows and columns are vocabulary indices.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy import sparse
+
+from recsys_kedro import columns as c
+from recsys_kedro.options import Options
+from recsys_kedro.queries import Queries
+from recsys_kedro.vocabulary import Vocabulary
+
+_WEIGHT = "weight"
+
+
+class EventWeights(Options):
+    """How much an event says of a user's taste, where a target event says 1."""
+
+    product_view: float = Field(0.1, ge=0, le=1, description="1: as much as a target event")
+    click: float = Field(0.2, ge=0, le=1, description="1: as much as a target event")
+    add_to_cart: float = Field(0.5, ge=0, le=1, description="1: as much as a target event")
+    purchase: float = Field(1.0, ge=0, le=1, description="1: as much as a target event")
+
+    def by_type(self, target_event_types: Iterable[str]) -> dict[str, float]:
+        """The weight of each event type; a target weighs 1, a ``return`` nothing."""
+        return {**self.model_dump(), **dict.fromkeys(target_event_types, 1.0)}
+
+
+@dataclass(frozen=True)
+class Decay:
+    """An event that is ``half_life_days`` older than ``as_of`` (UTC) counts half."""
+
+    as_of: datetime
+    half_life_days: float
+
+    def factor(self) -> pl.Expr:
+        """``0.5 ** (age / half_life_days)`` of each event."""
+        age = pl.lit(self.as_of, pl.Datetime("us", "UTC")) - pl.col(c.TIMESTAMP)
+        age_days = age.dt.total_microseconds() / 86_400e6
+        return pl.lit(0.5).pow(age_days / self.half_life_days)
+
+
+def interaction_matrix(
+    events: pl.DataFrame,
+    users: Vocabulary,
+    products: Vocabulary,
+    event_weights: Mapping[str, float],
+    decay: Decay | None = None,
+) -> sparse.csr_matrix:
+    """(U, P) the weight of the strongest event between user and product.
+
+    Binary with one event type and no decay. Events of unknown users, products or types
+    are left out.
+
+    Args:
+        events: the event table, before ``as_of``.
+        users: the rows.
+        products: the columns.
+        event_weights: by event type; a type that is not named weighs nothing.
+        decay: None: old events weigh as much as new ones.
+    """
+    weight = _weight(event_weights)
+    if decay is not None:
+        weight = weight * decay.factor()
+    pairs = (
+        events.lazy()
+        .select(c.USER_ID, c.PRODUCT_ID, weight.alias(_WEIGHT))
+        .filter(pl.col(_WEIGHT) > 0)
+        .group_by(c.USER_ID, c.PRODUCT_ID)
+        .agg(pl.col(_WEIGHT).max())
+        .collect()
+    )
+    row, column = users.encode(pairs[c.USER_ID]), products.encode(pairs[c.PRODUCT_ID])
+    return _csr(pairs[_WEIGHT].to_numpy(), row, column, (len(users), len(products)))
+
+
+def history_matrix(
+    queries: Queries,
+    vocabulary: Vocabulary,
+    event_weights: Mapping[str, float],
+    half_life_days: float | None,
+) -> sparse.csr_matrix:
+    """(Q, P) the sum of ``weight * 0.5 ** (age / half_life_days)`` over the past events.
+
+    Args:
+        queries: Q queries; ages are counted back from each query's ``as_of``.
+        vocabulary: P products; others are left out.
+        event_weights: by event type; a type that is not named weighs nothing.
+        half_life_days: the age at which an event weighs half; None: all weigh the same.
+    """
+    column = vocabulary.encode(queries.history[c.PRODUCT_ID])
+    weight = queries.history.select(_weight(event_weights)).to_series().to_numpy()
+    if half_life_days is not None:
+        weight = weight * np.exp2(-queries.age_days / np.float32(half_life_days))
+    return _csr(weight, queries.rows, column, (len(queries), len(vocabulary)))
+
+
+def product_counts(
+    events: pl.DataFrame,
+    products: Vocabulary,
+    decay: Decay | None = None,
+) -> NDArray[np.float32]:
+    """(P,) how many events each product had, or the sum of their decayed weights.
+
+    A later ``decay.as_of`` multiplies all sums by one factor, so the order of products stays.
+
+    Args:
+        events: the events to count, before ``decay.as_of``.
+        products: the P products; others are left out.
+        decay: None: every event counts 1.
+    """
+    counted = pl.lit(1.0) if decay is None else decay.factor()
+    table = events.select(c.PRODUCT_ID, counted.alias(_WEIGHT))
+    product = products.encode(table[c.PRODUCT_ID])
+    known = product >= 0
+    weight = table[_WEIGHT].to_numpy()[known]
+    return np.bincount(product[known], weight, len(products)).astype(np.float32)
+
+
+def _weight(event_weights: Mapping[str, float]) -> pl.Expr:
+    return pl.col(c.EVENT_TYPE).replace_strict(
+        list(event_weights), list(event_weights.values()), default=0.0, return_dtype=pl.Float32
+    )
+
+
+def _csr(
+    values: NDArray[np.floating],
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+    shape: tuple[int, int],
+) -> sparse.csr_matrix:
+    """Sum equal cells; leave out unknown rows and columns and zeros; sort the indices."""
+    used = (row >= 0) & (column >= 0) & (values > 0)
+    matrix = sparse.csr_matrix(
+        (values[used], (row[used], column[used])), shape=shape, dtype=np.float32
+    )
+    matrix.sort_indices()
+    return matrix
