@@ -1,0 +1,242 @@
+"""The hybrid model: retrieve from several sources, rank with the fusion network.
+
+Q queries, P products, N candidates.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recsys_kedro import columns as c
+from recsys_kedro.features.options import EncoderOptions
+from recsys_kedro.models.base import QUERY_BATCH, Recommender, TrainingData
+from recsys_kedro.models.hybrid_encoders import HybridEncoders, history_tensors
+from recsys_kedro.models.network import (
+    HistoryTensors,
+    HybridNetwork,
+    NetworkOptions,
+    ProductTensors,
+    RequestTensors,
+    Sizes,
+    UserVectors,
+)
+from recsys_kedro.models.training import TrainingOptions
+from recsys_kedro.options import Options
+from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.candidates import SOURCES, CandidateOptions, Candidates, propose
+from recsys_kedro.ranking.pair_features import pair_features
+from recsys_kedro.ranking.scorers import TAKEN
+from recsys_kedro.ranking.snapshot import Snapshot
+from recsys_kedro.sampling import NegativeOptions
+
+RANKED_AT_ONCE = 65_536
+
+
+class HybridOptions(Options):
+    """All of the hybrid model."""
+
+    network: NetworkOptions = NetworkOptions()
+    training: TrainingOptions = TrainingOptions()
+    encoders: EncoderOptions = EncoderOptions()
+    snapshots: int = Field(12, ge=1, description="latest snapshots to learn from")
+    list_size: int = Field(96, ge=2, description="products ranked per training list")
+    new_weight: float = Field(1.0, ge=0, description="loss of ranking new products, against all")
+    retrieval_weight: float = Field(0.1, ge=0, description="loss of retrieval, against ranking")
+    retrieval_negatives: int = Field(256, ge=1, description="products that a batch shares")
+    negatives: NegativeOptions = NegativeOptions()
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What is ranked for a batch of queries.
+
+    Attributes:
+        candidates: N candidates.
+        taken: (N,) whether the user has taken it.
+        pairs: (N, F) pair features.
+        users: the network's user vectors.
+    """
+
+    candidates: Candidates
+    taken: NDArray[np.bool_]
+    pairs: NDArray[np.float32]
+    users: UserVectors
+
+
+@dataclass(eq=False)
+class Hybrid(Recommender):
+    """Collaborative, content and context parts over strong simple scorers.
+
+    Attributes:
+        options: as fitted; ``training.stop_after`` is the epoch that validation chose.
+        snapshot: scorers and products as of the cut.
+        candidate_options: quotas of the sources.
+        encoders: tables to tensors.
+        products: the products' content as of the cut.
+        network: the learned part.
+        epochs: losses, figures and seconds of each epoch.
+    """
+
+    name = "hybrid"
+    options_type: ClassVar[type[Options]] = HybridOptions
+
+    options: HybridOptions
+    snapshot: Snapshot
+    candidate_options: CandidateOptions
+    encoders: HybridEncoders
+    products: ProductTensors
+    network: HybridNetwork
+    epochs: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def fit(cls, data: TrainingData, options: HybridOptions, seed: int) -> Self:
+        """See :meth:`Recommender.fit`.
+
+        Raises:
+            ValueError: if the data has no training lists or no product snapshot at the cut.
+        """
+        # Fitting knows the model, so it is imported when a model is fitted, not when it serves.
+        from recsys_kedro.models.hybrid_training import fit_hybrid
+
+        return fit_hybrid(cls, data, options, seed)
+
+    def recommend(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
+        """See :meth:`Recommender.recommend`; the column ``source`` says what proposed each."""
+        parts = []
+        for number, batch in enumerate(queries.batches(QUERY_BATCH)):
+            retrieved = self.retrieve(batch)
+            best = self.best(retrieved, self.rank(retrieved), k, exclude_seen=exclude_seen)
+            parts.append(best.with_columns(pl.col(c.QUERY) + number * QUERY_BATCH))
+        return pl.concat(parts)
+
+    def score(self, queries: Queries, candidates: pl.DataFrame) -> NDArray[np.float32]:
+        """See :meth:`Recommender.score`."""
+        product = self.snapshot.vocabulary.encode(candidates[c.PRODUCT_ID])
+        query = candidates[c.QUERY].to_numpy()
+        result = np.full(candidates.height, -np.inf, np.float32)
+        for number, batch in enumerate(queries.batches(QUERY_BATCH)):
+            rows = query - number * QUERY_BATCH
+            here = np.flatnonzero((rows >= 0) & (rows < len(batch)) & (product >= 0))
+            here = here[np.lexsort((product[here], rows[here]))]
+            offsets = np.searchsorted(rows[here], np.arange(len(batch) + 1))
+            sources = np.zeros(len(here), np.int8)
+            asked = Candidates(rows[here], product[here], sources, offsets)
+            result[here] = self.rank(self.retrieve(batch, asked))
+        return result
+
+    def retrieve(
+        self, queries: Queries, asked: Candidates | None = None, *, use_network: bool = True
+    ) -> Retrieved:
+        """Candidates with all that ranking needs.
+
+        Args:
+            queries: a batch.
+            asked: rank these; None: what the sources propose.
+            use_network: whether the network's own retrieval is one of the sources.
+        """
+        vocabulary, scorers = self.snapshot.vocabulary, self.snapshot.scorers
+        scores = scorers.catalogue_scores(queries, vocabulary)
+        taken = queries.seen(vocabulary, list(scorers.weights[TAKEN])).toarray() > 0
+        users = self.user_vectors(queries)
+        if asked is None:
+            own = self.retrieval_scores(users) if use_network else None
+            asked = propose(scores, self.snapshot, taken, self.candidate_options, own)
+        pairs = pair_features(queries, asked, scores, self.snapshot).values
+        return Retrieved(asked, taken[asked.query, asked.product], pairs, users)
+
+    @torch.inference_mode()
+    def user_vectors(self, queries: Queries) -> UserVectors:
+        """The network's view of the users of a batch."""
+        most, device = self.options.network.max_history, self.products.category.device
+        history = history_tensors(queries, self.snapshot.vocabulary, most)
+        history = HistoryTensors(*(tensor.to(device) for tensor in history))
+        requests = self.encoders.request_tensors(queries.requests)
+        requests = RequestTensors(*(tensor.to(device) for tensor in requests))
+        vector_E2D = self.network.product_vectors(self.products, history.product)
+        return self.network.user_vectors(requests, history, vector_E2D)
+
+    @torch.inference_mode()
+    def retrieval_scores(self, users: UserVectors) -> NDArray[np.float32]:
+        """(Q, P) the network's own retrieval, made positive: only the order counts."""
+        every = torch.arange(len(self.products.category), device=self.products.category.device)
+        vectors_P2D = self.network.product_vectors(self.products, every)
+        logits = self.network.retrieve(users, vectors_P2D, every)
+        return torch.sigmoid(logits).cpu().numpy()
+
+    @torch.inference_mode()
+    def rank(self, retrieved: Retrieved) -> NDArray[np.float32]:
+        """(N,) the fusion network's score of each candidate, by the weights as they are."""
+        device = self.products.category.device
+        parts = []
+        for start in range(0, len(retrieved.pairs), RANKED_AT_ONCE):
+            some = slice(start, start + RANKED_AT_ONCE)
+            query = torch.from_numpy(retrieved.candidates.query[some]).to(device)
+            product = torch.from_numpy(retrieved.candidates.product[some]).to(device)
+            pairs = torch.from_numpy(retrieved.pairs[some]).to(device)
+            users = UserVectors(*(vector[query] for vector in retrieved.users))
+            distinct, position = torch.unique(product, return_inverse=True)
+            vectors_U2D = self.network.product_vectors(self.products, distinct)
+            parts.append(self.network.rank(users, vectors_U2D[position][:, None], pairs[:, None]))
+        ranked: Tensor = torch.cat(parts) if parts else torch.zeros(0, 1)
+        return ranked[:, 0].float().cpu().numpy()
+
+    def best(
+        self, retrieved: Retrieved, score: NDArray[np.float32], k: int, *, exclude_seen: bool
+    ) -> pl.DataFrame:
+        """``query, product_id, rank, score, source`` of the ``k`` best candidates per query."""
+        keep = ~retrieved.taken if exclude_seen else np.ones(len(score), bool)
+        candidates, score = retrieved.candidates.where(keep), score[keep]
+        order = np.lexsort((candidates.product, -score, candidates.query))
+        place = np.arange(len(order)) - candidates.offsets[candidates.query]
+        order, place = order[place < k], place[place < k]
+        return pl.DataFrame(
+            {
+                c.QUERY: candidates.query[order],
+                c.PRODUCT_ID: self.snapshot.vocabulary.decode(candidates.product[order]),
+                c.RANK: place + 1,
+                c.SCORE: score[order].astype(np.float64),
+                c.SOURCE: np.array(SOURCES)[candidates.source[order]],
+            }
+        )
+
+    def save(self, folder: Path) -> None:
+        """See :meth:`Recommender.save`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.snapshot.save(folder)
+        self.encoders.save(folder / "encoders")
+        save_file(self.network.state_dict(), folder / "network.safetensors")
+        save_file(self.products._asdict(), folder / "content.safetensors")
+        settings = {
+            "options": self.options.model_dump(mode="json"),
+            "candidates": self.candidate_options.model_dump(mode="json"),
+            "sizes": self.network.sizes._asdict(),
+            "epochs": self.epochs,
+        }
+        (folder / "settings.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """See :meth:`Recommender.load`."""
+        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        options = HybridOptions.model_validate(settings["options"])
+        with torch.device("meta"):
+            network = HybridNetwork(Sizes(**settings["sizes"]), options.network)
+        network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
+        return cls(
+            options=options,
+            snapshot=Snapshot.load(folder),
+            candidate_options=CandidateOptions.model_validate(settings["candidates"]),
+            encoders=HybridEncoders.load(folder / "encoders"),
+            products=ProductTensors(**load_file(folder / "content.safetensors")),
+            network=network.eval(),
+            epochs=settings["epochs"],
+        )

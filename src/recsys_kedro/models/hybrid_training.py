@@ -1,0 +1,250 @@
+"""How the hybrid learns: its parts as of the cut, its batches, its losses, its validation."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
+from recsys_kedro.metrics.lists import ndcg_by_user
+from recsys_kedro.models.base import QUERY_BATCH, TrainingData, Validation
+from recsys_kedro.models.hybrid import Hybrid, HybridOptions, Retrieved
+from recsys_kedro.models.hybrid_batches import Batch, BatchMaker, EventArrays
+from recsys_kedro.models.hybrid_encoders import HybridEncoders
+from recsys_kedro.models.network import HybridNetwork, ProductTensors, Sizes
+from recsys_kedro.models.training import SCORE, Task, choose_device, train
+from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.product_state import product_state
+from recsys_kedro.ranking.scorers import behaviours, fit_scorers
+from recsys_kedro.ranking.snapshot import Snapshot
+from recsys_kedro.sampling import draw_probabilities
+from recsys_kedro.training_lists import TrainingLists
+from recsys_kedro.vocabulary import Vocabulary
+
+HybridType = TypeVar("HybridType", bound=Hybrid)
+
+METRIC_PLACES = 10
+
+
+def fit_hybrid(
+    kind: type[HybridType], data: TrainingData, options: HybridOptions, seed: int
+) -> HybridType:
+    """Fit a hybrid as of ``data.cut``; see ``Hybrid.fit``."""
+    lists, features = _lists_and_features(data, options)
+    model = _untrained(kind, data, lists, features, options, seed)
+    batches = _batch_maker(model, data, lists, features, seed)
+    task = Task(
+        network=model.network,
+        batches=batches.batches,
+        steps=batches.steps,
+        losses=partial(losses, model),
+        validate=_validator(model, data.validation) if data.validation else None,
+        fingerprint=_fingerprint(data, lists, options),
+    )
+    progress = train(task, options.training, seed)
+    training = options.training.model_copy(update={"stop_after": progress.best_epoch})
+    model.options = options.model_copy(update={"training": training})
+    model.epochs = progress.epochs
+    _move(model, torch.device("cpu"))
+    return model
+
+
+def _lists_and_features(
+    data: TrainingData, options: HybridOptions
+) -> tuple[TrainingLists, pl.DataFrame]:
+    """The lists that were known at the cut, and product features with names up to it."""
+    if data.lists is None or data.product_snapshots is None:
+        msg = "hybrid: needs training lists and product snapshots; run the sampling pipeline first."
+        raise ValueError(msg)
+    lists = data.lists.known_at(data.cut, options.snapshots)
+    names = data.products.select(c.PRODUCT_ID, c.NAME)
+    features = data.product_snapshots.filter(pl.col(f.SNAPSHOT_TIME) <= data.cut)
+    features = features.join(names, on=c.PRODUCT_ID, how="left", maintain_order="left")
+    if lists.requests.is_empty() or features.filter(pl.col(f.SNAPSHOT_TIME) == data.cut).is_empty():
+        msg = (
+            f"hybrid: nothing to learn from at {data.cut:%Y-%m-%d %H:%M}: "
+            f"{lists.requests.height} training lists end by then and {features.height} product "
+            f"snapshots lie before it. Set a smaller split.horizon_days."
+        )
+        raise ValueError(msg)
+    return lists, features
+
+
+def _untrained(
+    kind: type[HybridType],
+    data: TrainingData,
+    lists: TrainingLists,
+    features: pl.DataFrame,
+    options: HybridOptions,
+    seed: int,
+) -> HybridType:
+    """The model with everything but learned weights, on the device of the options."""
+    now = features.filter(pl.col(f.SNAPSHOT_TIME) == data.cut).sort(c.PRODUCT_ID)
+    vocabulary = Vocabulary(now[c.PRODUCT_ID].alias("id"))
+    categories = Vocabulary.fit(now[c.CATEGORY])
+    weights = behaviours(data.events, data.target_event_types, lists.options.scorers)
+    snapshot = Snapshot(
+        fit_scorers(data.events, vocabulary, data.cut, weights, lists.options.scorers),
+        product_state(now, vocabulary, categories),
+        vocabulary,
+        categories,
+    )
+    encoders = HybridEncoders.fit(now, lists.requests, options.encoders)
+    products = encoders.product_tensors(now)
+    torch.manual_seed(seed)
+    network = HybridNetwork(_sizes(encoders, products, lists, options), options.network)
+    _standardise(network, lists)
+    model = kind(options, snapshot, lists.options.candidates, encoders, products, network)
+    _move(model, choose_device(options.training.device))
+    return model
+
+
+def _sizes(
+    encoders: HybridEncoders,
+    products: ProductTensors,
+    lists: TrainingLists,
+    options: HybridOptions,
+) -> Sizes:
+    return Sizes(
+        products=len(products.category),
+        categories=len(encoders.products.category),
+        subcategories=len(encoders.products.subcategory),
+        brands=len(encoders.products.brand),
+        text_buckets=options.encoders.text_buckets,
+        product_numbers=products.numbers.shape[1],
+        devices=len(encoders.devices),
+        profile_numbers=len(encoders.users.numbers.names),
+        pair_features=len(lists.feature_names),
+    )
+
+
+def _standardise(network: HybridNetwork, lists: TrainingLists) -> None:
+    """Let the network see pair features with mean 0 and deviation 1."""
+    mean = lists.features.mean(axis=0, dtype=np.float64)
+    deviation = lists.features.std(axis=0, dtype=np.float64)
+    network.mean.copy_(torch.from_numpy(mean))
+    network.scale.copy_(torch.from_numpy(1 / (deviation + 1e-3)))
+
+
+def _move(model: Hybrid, device: torch.device) -> None:
+    model.network.to(device).eval()
+    model.products = ProductTensors(*(tensor.to(device) for tensor in model.products))
+
+
+def _batch_maker(
+    model: Hybrid, data: TrainingData, lists: TrainingLists, features: pl.DataFrame, seed: int
+) -> BatchMaker:
+    vocabulary, options = model.snapshot.vocabulary, model.options
+    popularity = model.snapshot.scorers.popularity[:, -1]
+    return BatchMaker(
+        lists=lists,
+        product_of=vocabulary.encode(lists.products.ids),
+        requests=model.encoders.request_tensors(lists.requests),
+        events=EventArrays.of(data.events, vocabulary),
+        numbers=_numbers_by_time(model, features, lists),
+        probabilities=draw_probabilities(popularity, options.negatives),
+        batch_size=options.training.batch_size,
+        list_size=options.list_size,
+        negatives=options.retrieval_negatives,
+        max_history=options.network.max_history,
+        seed=seed,
+        device=model.products.category.device,
+    )
+
+
+def _numbers_by_time(
+    model: Hybrid, features: pl.DataFrame, lists: TrainingLists
+) -> dict[datetime, Tensor]:
+    """Per snapshot of the lists, (P, N) the product numbers as of then; 0 before a product."""
+    result = {}
+    for time in lists.requests[f.SNAPSHOT_TIME].unique().to_list():
+        then = features.filter(pl.col(f.SNAPSHOT_TIME) == time)
+        row = model.snapshot.vocabulary.encode(then[c.PRODUCT_ID])
+        numbers = torch.zeros_like(model.products.numbers)
+        encoded = torch.from_numpy(model.encoders.products.numbers.transform(then))
+        numbers[torch.from_numpy(row)] = encoded.to(numbers.device)
+        result[time] = numbers
+    return result
+
+
+def losses(model: Hybrid, batch: Batch) -> Mapping[str, Tensor]:
+    """Listwise softmax over candidates, of all and of new products; sampled softmax of retrieval.
+
+    The two ranking losses are the two tasks. Retrieval subtracts each product's log expected
+    count among the shared negatives, and never counts what the user has already taken.
+    """
+    network, options = model.network, model.options
+    products = model.products._replace(numbers=batch.numbers)
+    vector_U2D = network.product_vectors(products, batch.distinct)
+    vector_E2D = vector_U2D[batch.history_position]
+    users = network.user_vectors(batch.requests, batch.history, vector_E2D)
+    score_BC = network.rank(users, vector_U2D[batch.candidate], batch.pair).float()
+    index_R = batch.distinct[batch.retrieved]
+    logit_BR = network.retrieve(users, vector_U2D[batch.retrieved], index_R).float()
+    new_BC = batch.valid & ~batch.taken
+    return {
+        "all": listwise_softmax(score_BC, batch.label, batch.valid),
+        "new": options.new_weight * listwise_softmax(score_BC, batch.label, new_BC),
+        "retrieval": options.retrieval_weight
+        * listwise_softmax(logit_BR - batch.log_count, batch.wanted, ~batch.forbidden),
+    }
+
+
+def listwise_softmax(score_BC: Tensor, label_BC: Tensor, valid_BC: Tensor) -> Tensor:
+    """The mean negative log-probability of what was taken, over lists that have any.
+
+    Cao et al. (2007), "Learning to rank: from pairwise approach to listwise approach" (ListNet,
+    top one), with the label's mass spread evenly over the products taken.
+    """
+    label_BC = (label_BC & valid_BC).float()
+    log_probability_BC = nn.functional.log_softmax(
+        score_BC.masked_fill(~valid_BC, torch.finfo(score_BC.dtype).min), dim=1
+    )
+    taken_B = label_BC.sum(dim=1)
+    loss_B = -(log_probability_BC * label_BC).sum(dim=1) / taken_B.clamp(min=1)
+    return loss_B.sum() / (taken_B > 0).sum().clamp(min=1)
+
+
+def _validator(model: Hybrid, validation: Validation) -> Callable[[], Mapping[str, float]]:
+    """Figures by the weights as they are, over candidates that were found once.
+
+    The network's own retrieval, which changes with the weights, is not among their sources.
+    """
+    batches = list(validation.queries.batches(QUERY_BATCH))
+    found = [(batch, model.retrieve(batch, use_network=False)) for batch in batches]
+    return partial(_validate, model, found, validation.truth)
+
+
+def _validate(
+    model: Hybrid, found: list[tuple[Queries, Retrieved]], truth: pl.DataFrame
+) -> Mapping[str, float]:
+    parts = []
+    for queries, retrieved in found:
+        fresh = replace(retrieved, users=model.user_vectors(queries))
+        score = model.rank(fresh)
+        users = queries.requests.select(c.USER_ID).with_row_index(c.QUERY)
+        for task in c.TASKS:
+            best = model.best(fresh, score, METRIC_PLACES, exclude_seen=task == c.TASK_NEW)
+            named = best.join(users.cast({c.QUERY: pl.Int64}), on=c.QUERY)
+            parts.append(named.with_columns(task=pl.lit(task), model=pl.lit(model.name)))
+    by_user = ndcg_by_user(truth, pl.concat(parts), METRIC_PLACES)
+    means = dict(by_user.group_by(c.TASK).agg(pl.col("ndcg").mean()).iter_rows())
+    figures = {f"validation_{task}_ndcg@10": means.get(task, 0.0) for task in c.TASKS}
+    return {**figures, SCORE: sum(figures.values()) / len(figures)}
+
+
+def _fingerprint(data: TrainingData, lists: TrainingLists, options: HybridOptions) -> str:
+    """Tells the checkpoint of one fit from that of another."""
+    digest = hashlib.sha256(options.model_dump_json(exclude={"training"}).encode())
+    digest.update(data.cut.isoformat().encode())
+    digest.update(lists.label.tobytes())
+    digest.update(lists.product.tobytes())
+    return digest.hexdigest()

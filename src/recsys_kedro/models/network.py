@@ -1,0 +1,243 @@
+"""The hybrid network: collaborative, content and context parts, joined by a fusion network.
+
+Shapes: B queries of a batch, E past events (packed, no padding), C candidates per list,
+U distinct products of the batch, D width, K heads, F pair features.
+
+A user is not looked up but computed from what the user did: attention over the past
+events, once over their id embeddings (collaborative) and once over their content. Each
+candidate meets that user in element-wise products, joined by the context and the pair
+features in a fusion network.
+"""
+
+from typing import NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from recsys_kedro.columns import EVENT_TYPES
+from recsys_kedro.options import Options
+
+
+class NetworkOptions(Options):
+    """Sizes and regularisation of the hybrid network."""
+
+    width: int = Field(16, ge=1, description="size of the id, content and context vectors")
+    heads: int = Field(4, ge=1, description="ways of pooling a history")
+    hidden: int = Field(64, ge=2, description="first layer of the fusion network; then half of it")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of activations dropped in training")
+    id_dropout: float = Field(
+        0.5, ge=0, lt=1, description="share of products whose id is hidden in a training step"
+    )
+    max_history: int = Field(200, ge=1, description="newest events of a history that are read")
+
+
+class Sizes(NamedTuple):
+    """What the data decides: how many of each there are."""
+
+    products: int
+    categories: int
+    subcategories: int
+    brands: int
+    text_buckets: int
+    product_numbers: int
+    devices: int
+    profile_numbers: int
+    pair_features: int
+
+
+class ProductTensors(NamedTuple):
+    """The content of P products, as of the fit."""
+
+    category: Tensor  # (P,)
+    subcategory: Tensor  # (P,)
+    brand: Tensor  # (P,)
+    numbers: Tensor  # (P, N) standardised
+    tokens: Tensor  # (T,) hashed words of all names, packed
+    token_offsets: Tensor  # (P + 1,)
+
+
+class RequestTensors(NamedTuple):
+    """Context and profile of B queries."""
+
+    time: Tensor  # (B, 7) season, live, hour and weekday, see hybrid_encoders.time_numbers
+    device: Tensor  # (B,)
+    category: Tensor  # (B,) category of the page or search
+    profile: Tensor  # (B, M) standardised user features
+
+
+class HistoryTensors(NamedTuple):
+    """E past events of B queries, packed."""
+
+    product: Tensor  # (E,) product index
+    event_type: Tensor  # (E,)
+    log_age: Tensor  # (E,) ln(1 + days)
+    row: Tensor  # (E,) the query of each
+
+
+class UserVectors(NamedTuple):
+    """What the fusion network sees of a user."""
+
+    collaborative: Tensor  # (B, D)
+    content: Tensor  # (B, D)
+    context: Tensor  # (B, D)
+
+
+class ContentEncoder(nn.Module):
+    """Category, subcategory, brand, price, age and the words of the name, as one vector."""
+
+    def __init__(self, sizes: Sizes, options: NetworkOptions) -> None:
+        super().__init__()
+        width = options.width
+        self.category = nn.Embedding(sizes.categories, width)
+        self.subcategory = nn.Embedding(sizes.subcategories, width)
+        self.brand = nn.Embedding(sizes.brands, width)
+        self.words = nn.EmbeddingBag(sizes.text_buckets, width, mode="mean")
+        self.mix = nn.Sequential(
+            nn.Linear(4 * width + sizes.product_numbers, 2 * width),
+            nn.GELU(),
+            nn.Dropout(options.dropout),
+            nn.Linear(2 * width, width),
+        )
+
+    def forward(self, products: ProductTensors, index_U: Tensor) -> Tensor:
+        """(U, D) the content vectors of some products."""
+        tokens, offsets = take_packed(products.tokens, products.token_offsets, index_U)
+        parts = (
+            self.category(products.category[index_U]),
+            self.subcategory(products.subcategory[index_U]),
+            self.brand(products.brand[index_U]),
+            self.words(tokens, offsets),
+            products.numbers[index_U],
+        )
+        return self.mix(torch.cat(parts, dim=1))
+
+
+class HistoryEncoder(nn.Module):
+    """Attention over packed past events, with K heads that forget at learned rates."""
+
+    def __init__(self, options: NetworkOptions) -> None:
+        super().__init__()
+        width, heads = options.width, options.heads
+        self.event_type = nn.Embedding(len(EVENT_TYPES), 2 * width)
+        self.attend = nn.Linear(2 * width, heads)
+        self.forget = nn.Parameter(torch.linspace(-2.0, 1.0, heads))
+        self.join = nn.Linear(heads * 2 * width, 2 * width)
+        self.nobody = nn.Parameter(torch.zeros(2 * width))
+
+    def forward(self, vector_E2D: Tensor, history: HistoryTensors, size: int) -> Tensor:
+        """(B, 2D) collaborative and content vectors of ``size`` users."""
+        event_E2D = vector_E2D + self.event_type(history.event_type)
+        fading_EK = history.log_age[:, None] * nn.functional.softplus(self.forget)
+        weight_EK = packed_softmax(
+            self.attend(torch.tanh(event_E2D)) - fading_EK, history.row, size
+        )
+        weighted_EK2D = weight_EK[:, :, None] * event_E2D[:, None, :]
+        pooled_BK2D = weighted_EK2D.new_zeros(size, *weighted_EK2D.shape[1:])
+        pooled_BK2D = pooled_BK2D.index_add(0, history.row, weighted_EK2D)
+        events_B = torch.bincount(history.row, minlength=size)
+        return torch.where(
+            (events_B > 0)[:, None], self.join(pooled_BK2D.flatten(1)), self.nobody
+        )
+
+
+class HybridNetwork(nn.Module):
+    """Scores candidates (the ranker) and the whole catalogue (its own retrieval)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, sizes: Sizes, options: NetworkOptions) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.id_dropout = options.id_dropout
+        width = options.width
+        self.product = nn.Embedding(sizes.products, width, sparse=True)
+        self.content = ContentEncoder(sizes, options)
+        self.history = HistoryEncoder(options)
+        self.profile = nn.Linear(sizes.profile_numbers, 2 * width)
+        self.device = nn.Embedding(sizes.devices, width)
+        self.context = nn.Sequential(
+            nn.Linear(TIME_NUMBERS + 2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.bias = nn.Embedding(sizes.products, 1, sparse=True)
+        fusion_inputs = 3 * width + 2 + sizes.pair_features
+        self.fusion = nn.Sequential(
+            nn.Linear(fusion_inputs, options.hidden),
+            nn.GELU(),
+            nn.Dropout(options.dropout),
+            nn.Linear(options.hidden, options.hidden // 2),
+            nn.GELU(),
+            nn.Dropout(options.dropout),
+            nn.Linear(options.hidden // 2, 1),
+        )
+        self.shortcut = nn.Linear(sizes.pair_features, 1)
+        self.register_buffer("mean", torch.zeros(sizes.pair_features))
+        self.register_buffer("scale", torch.ones(sizes.pair_features))
+        nn.init.normal_(self.product.weight, std=0.05)
+        nn.init.zeros_(self.bias.weight)
+
+    def product_vectors(self, products: ProductTensors, index_U: Tensor) -> Tensor:
+        """(U, 2D) id embedding and content of some products.
+
+        In training the ids of some products are hidden, so that content has to speak for new
+        products too: Volkovs et al. (2017), "DropoutNet".
+        """
+        id_UD = self.product(index_U)
+        if self.training:
+            kept_U1 = torch.rand(len(index_U), 1, device=id_UD.device) >= self.id_dropout
+            id_UD = id_UD * kept_U1
+        return torch.cat([id_UD, self.content(products, index_U)], dim=1)
+
+    def user_vectors(
+        self, requests: RequestTensors, history: HistoryTensors, vector_E2D: Tensor
+    ) -> UserVectors:
+        """The users of a batch, from the product vectors of their past events."""
+        history_B2D = self.history(vector_E2D, history, len(requests.device))
+        user_B2D = history_B2D + self.profile(requests.profile)
+        page_BD = self.content.category(requests.category)
+        context_BD = self.context(
+            torch.cat([requests.time, self.device(requests.device), page_BD], dim=1)
+        )
+        collaborative_BD, content_BD = user_B2D.chunk(2, dim=1)
+        return UserVectors(collaborative_BD, content_BD, context_BD)
+
+    def rank(self, users: UserVectors, product_BC2D: Tensor, pair_BCF: Tensor) -> Tensor:
+        """(B, C) the fusion network's scores of candidates."""
+        collaborative_BCD, content_BCD = product_BC2D.chunk(2, dim=2)
+        collaborative_BCD = collaborative_BCD * users.collaborative[:, None]
+        content_BCD = content_BCD * users.content[:, None]
+        affinities_BC2 = torch.stack([collaborative_BCD.sum(2), content_BCD.sum(2)], dim=2)
+        context_BCD = users.context[:, None].expand_as(content_BCD)
+        pair_BCF = ((pair_BCF - self.mean) * self.scale).clamp(-5, 5)
+        fusion_inputs = torch.cat(
+            [collaborative_BCD, content_BCD, context_BCD, affinities_BC2, pair_BCF], dim=2
+        )
+        return (self.fusion(fusion_inputs) + self.shortcut(pair_BCF)).squeeze(2)
+
+    def retrieve(self, users: UserVectors, product_U2D: Tensor, index_U: Tensor) -> Tensor:
+        """(B, U) inner products of users and products, plus the products' bias."""
+        user_B2D = torch.cat([users.collaborative, users.content], dim=1)
+        return user_B2D @ product_U2D.T + self.bias(index_U).squeeze(1)
+
+
+TIME_NUMBERS = 7
+
+
+def packed_softmax(logit_EK: Tensor, row_E: Tensor, size: int) -> Tensor:
+    """(E, K) a softmax over the events of each of ``size`` queries."""
+    index_EK = row_E[:, None].expand_as(logit_EK)
+    top_BK = logit_EK.new_full((size, logit_EK.shape[1]), -torch.inf)
+    top_BK = top_BK.scatter_reduce(0, index_EK, logit_EK.detach(), "amax")
+    power_EK = torch.exp(logit_EK - top_BK[row_E])
+    total_BK = power_EK.new_zeros(top_BK.shape).index_add(0, row_E, power_EK)
+    return power_EK / total_BK[row_E]
+
+
+def take_packed(values: Tensor, offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Some runs of a packed array: their values, and where each run starts."""
+    start, length = offsets[index], offsets[index + 1] - offsets[index]
+    stop = torch.cumsum(length, 0)
+    within = torch.arange(int(stop[-1]) if len(stop) else 0, device=values.device)
+    shift = torch.repeat_interleave(start - (stop - length), length)
+    return values[within + shift], stop - length

@@ -1,0 +1,210 @@
+"""Simple strong scorers as of a time: inputs of the hybrid, and sources of its candidates.
+
+A :class:`Scorers` is fitted on events strictly before its ``as_of`` and answers queries
+as of that time or later, so a score never contains the target of the row it is used in.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+from recsys_kedro import columns as c
+from recsys_kedro.models.ease import ease_weights
+from recsys_kedro.models.interactions import (
+    Decay,
+    EventWeights,
+    history_matrix,
+    interaction_matrix,
+    product_counts,
+)
+from recsys_kedro.models.item_knn import CosineOptions, cosine_neighbours
+from recsys_kedro.options import Options
+from recsys_kedro.queries import Queries
+from recsys_kedro.vocabulary import Vocabulary
+
+Floats = NDArray[np.float32]
+
+TAKEN: Final = "taken"
+VISITED: Final = "visited"
+MEMORIES: Final = ("short", "long")
+
+
+class ScorerOptions(Options):
+    """What the scorers look at."""
+
+    popularity_half_lives_days: tuple[float, ...] = Field(
+        (3, 7, 14, 30, 90, 365), description="decayed counts of target events, days", min_length=2
+    )
+    history_half_lives_days: tuple[float, float] = Field(
+        (30, 180), description="a short and a long memory of the user's own history, days"
+    )
+    neighbours: int = Field(200, ge=1, description="most similar products kept per product")
+    ease_l2: float = Field(300, gt=0, description="ridge penalty of the EASE weights")
+    ease_max_products: int = Field(
+        10_000, ge=0, description="above this many products EASE (a dense inverse) is left out"
+    )
+    event_weights: EventWeights = EventWeights()
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """Fitted scorers over P products.
+
+    Histories are read twice: what was ``taken`` (target events), and what was only
+    ``visited`` (views, clicks, carts), each with a short and a long memory.
+
+    Attributes:
+        as_of: UTC; nothing at or after it was seen.
+        popularity: (P, H) decayed counts of target events, one column per half-life.
+        repeat_rate: (P,) share of its users who took the product in several sessions, smoothed.
+        users: (P,) how many users took the product.
+        neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
+        ease: (P, P) EASE weights of what was taken, or None where there are too many products.
+        half_lives_days: the short and the long memory.
+        weights: by behaviour, the weight of each event type.
+    """
+
+    as_of: datetime
+    popularity: Floats
+    repeat_rate: Floats
+    users: Floats
+    neighbours: Mapping[str, sparse.csr_matrix]
+    ease: Floats | None
+    half_lives_days: tuple[float, float]
+    weights: Mapping[str, Mapping[str, float]]
+
+    def catalogue_scores(self, queries: Queries, vocabulary: Vocabulary) -> dict[str, Floats]:
+        """(Q, P) scores by name, such as ``neighbours_taken_short``; the same names always."""
+        scores: dict[str, Floats] = {}
+        for behaviour, neighbours in self.neighbours.items():
+            weights = self.weights[behaviour]
+            for memory, half_life in zip(MEMORIES, self.half_lives_days, strict=True):
+                history = history_matrix(queries, vocabulary, weights, half_life)
+                name = f"{behaviour}_{memory}"
+                scores[f"own_{name}"] = history.toarray()
+                scores[f"neighbours_{name}"] = (history @ neighbours).toarray()
+                if self.ease is not None and behaviour == TAKEN:
+                    scores[f"ease_{name}"] = np.asarray(history @ self.ease, np.float32)
+        return scores
+
+    def save(self, path: Path) -> None:
+        """Write all of it as one safetensors file."""
+        arrays: dict[str, NDArray[Any]] = {
+            "popularity": self.popularity,
+            "repeat_rate": self.repeat_rate,
+            "users": self.users,
+        }
+        for behaviour, matrix in self.neighbours.items():
+            for part in ("data", "indices", "indptr"):
+                arrays[f"neighbours.{behaviour}.{part}"] = getattr(matrix, part)
+        if self.ease is not None:
+            arrays["ease"] = self.ease
+        settings = {
+            "as_of": self.as_of.isoformat(),
+            "half_lives_days": self.half_lives_days,
+            "weights": {name: dict(weights) for name, weights in self.weights.items()},
+        }
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(arrays, path, metadata={"settings": json.dumps(settings)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote."""
+        with safe_open(path, "np") as file:
+            settings = json.loads(file.metadata()["settings"])
+        arrays = load_file(path)
+        size = len(arrays["users"])
+        neighbours = {
+            behaviour: sparse.csr_matrix(
+                tuple(
+                    arrays[f"neighbours.{behaviour}.{part}"]
+                    for part in ("data", "indices", "indptr")
+                ),
+                shape=(size, size),
+            )
+            for behaviour in settings["weights"]
+        }
+        short, long = settings["half_lives_days"]
+        return cls(
+            as_of=datetime.fromisoformat(settings["as_of"]),
+            popularity=arrays["popularity"],
+            repeat_rate=arrays["repeat_rate"],
+            users=arrays["users"],
+            neighbours=neighbours,
+            ease=arrays.get("ease"),
+            half_lives_days=(short, long),
+            weights=settings["weights"],
+        )
+
+
+def behaviours(
+    events: pl.DataFrame, target_event_types: tuple[str, ...], options: ScorerOptions
+) -> dict[str, dict[str, float]]:
+    """The weight of each event type by behaviour; ``visited`` only where anything else happens."""
+    others = {
+        kind: weight
+        for kind, weight in options.event_weights.by_type(()).items()
+        if kind not in target_event_types
+    }
+    result = {TAKEN: dict.fromkeys(target_event_types, 1.0)}
+    if events[c.EVENT_TYPE].is_in(list(others)).any():
+        result[VISITED] = others
+    return result
+
+
+def fit_scorers(
+    events: pl.DataFrame,
+    vocabulary: Vocabulary,
+    as_of: datetime,
+    weights: Mapping[str, Mapping[str, float]],
+    options: ScorerOptions,
+) -> Scorers:
+    """Fit all scorers on the events strictly before ``as_of``.
+
+    Args:
+        events: the event table.
+        vocabulary: P products; others are left out.
+        as_of: UTC.
+        weights: see :func:`behaviours`.
+        options: half-lives, neighbours, EASE.
+    """
+    past = events.filter(pl.col(c.TIMESTAMP) < as_of)
+    taken = past.filter(pl.col(c.EVENT_TYPE).is_in(list(weights[TAKEN])))
+    users = Vocabulary.fit(past[c.USER_ID])
+    matrices = {
+        behaviour: interaction_matrix(past, users, vocabulary, by_type)
+        for behaviour, by_type in weights.items()
+    }
+    popularity = [
+        product_counts(taken, vocabulary, Decay(as_of, half_life))
+        for half_life in options.popularity_half_lives_days
+    ]
+    pairs = taken.group_by(c.USER_ID, c.PRODUCT_ID).agg(sessions=pl.col(c.SESSION_ID).n_unique())
+    takers = product_counts(pairs, vocabulary)
+    repeaters = product_counts(pairs.filter(pl.col("sessions") > 1), vocabulary)
+    small = len(vocabulary) <= options.ease_max_products
+    return Scorers(
+        as_of=as_of,
+        popularity=np.stack(popularity, axis=1),
+        repeat_rate=(repeaters + 1) / (takers + 5),
+        users=takers,
+        neighbours={
+            behaviour: cosine_neighbours(matrix, CosineOptions(neighbours=options.neighbours))
+            for behaviour, matrix in matrices.items()
+        },
+        ease=ease_weights(matrices[TAKEN], options.ease_l2) if small else None,
+        half_lives_days=options.history_half_lives_days,
+        weights=weights,
+    )
+
