@@ -1,0 +1,23 @@
+"""All pipelines by name, in the order in which data flows through them."""
+
+from kedro.pipeline import Pipeline
+
+from recsys_kedro.pipelines import (
+    evaluation,
+    feature_engineering,
+    ingestion,
+    sampling,
+    training,
+)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """The pipelines that ``kedro run --pipelines=<name>`` takes; the default is their sum."""
+    stages = {
+        "ingestion": ingestion.create_pipeline(),
+        "feature_engineering": feature_engineering.create_pipeline(),
+        "sampling": sampling.create_pipeline(),
+        "training": training.create_pipeline(),
+        "evaluation": evaluation.create_pipeline(),
+    }
+    return {"__default__": sum(stages.values(), Pipeline([])), **stages}

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from recsys_kedro.models.ials import IALS, IALSOptions
+
+
+def test_the_user_vector_is_the_least_squares_answer_to_the_history(
+    events, make_events, make_data, ask
+):
+    options = IALSOptions(factors=1, regularization=1, alpha=3, own_weight=0, half_life_days=10)
+    model = IALS.fit(make_data(events), options, seed=0)
+    model.product_factors = np.array([[1], [2], [0], [0]], np.float32)
+    asked = ask(make_events(("dan", "a", 10)), "dan")
+    confidence = 1 + 3 * 0.5**1
+    user = confidence * 1 / ((1 * 1 + 2 * 2) + (confidence - 1) * 1 + 1)
+    np.testing.assert_allclose(model.score_catalogue(asked), [[user, 2 * user, 0, 0]], rtol=1e-5)
+
+
+def test_fit_is_quiet_and_follows_the_seed(events, make_data, capfd):
+    data, options = make_data(events), IALSOptions(factors=2)
+    first, same, other = (IALS.fit(data, options, seed).product_factors for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_products_of_the_same_users_lie_near(events, make_events, make_data, ask):
+    model = IALS.fit(make_data(events), IALSOptions(factors=2, own_weight=0), seed=0)
+    asked = ask(make_events(("dan", "🫖", 1)), "dan")
+    a, _, c, _ = model.score_catalogue(asked)[0]
+    assert a > c
+
+
+def test_options_have_bounds():
+    with pytest.raises(ValueError, match="factors"):
+        IALSOptions(factors=0)
