@@ -50,7 +50,7 @@ check: $(STAMP) ## format, lint, types, architecture
 
 serve: $(STAMP) ## answer requests with the champion: SHOP, PORT, WORKERS
 	@MLFLOW_TRACKING_URI=$(TRACKING_URI) $(BIN)/python -m recsys_kedro.serving.check_champion $(MODEL)
-	MLFLOW_TRACKING_URI=$(TRACKING_URI) $(BIN)/mlflow models serve -m "models:/$(MODEL)@champion" \
+	PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_TRACKING_URI=$(TRACKING_URI) $(BIN)/mlflow models serve -m "models:/$(MODEL)@champion" \
 		--env-manager local --host 127.0.0.1 --port $(PORT) --workers $(WORKERS)
 
 lab: $(STAMP) ## JupyterLab on the notebooks

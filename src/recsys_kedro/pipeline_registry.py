@@ -3,8 +3,10 @@
 from kedro.pipeline import Pipeline
 
 from recsys_kedro.pipelines import (
+    deployment,
     evaluation,
     feature_engineering,
+    inference,
     ingestion,
     sampling,
     training,
@@ -19,5 +21,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "sampling": sampling.create_pipeline(),
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
+        "deployment": deployment.create_pipeline(),
+        "inference": inference.create_pipeline(),
     }
     return {"__default__": sum(stages.values(), Pipeline([])), **stages}

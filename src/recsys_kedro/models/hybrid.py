@@ -215,28 +215,29 @@ class Hybrid(Recommender):
         self.encoders.save(folder / "encoders")
         save_file(self.network.state_dict(), folder / "network.safetensors")
         save_file(self.products._asdict(), folder / "content.safetensors")
-        settings = {
+        about = {
+            "model": self.name,
             "options": self.options.model_dump(mode="json"),
             "candidates": self.candidate_options.model_dump(mode="json"),
             "sizes": self.network.sizes._asdict(),
             "epochs": self.epochs,
         }
-        (folder / "settings.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+        (folder / "model.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """See :meth:`Recommender.load`."""
-        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        options = HybridOptions.model_validate(settings["options"])
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        options = HybridOptions.model_validate(about["options"])
         with torch.device("meta"):
-            network = HybridNetwork(Sizes(**settings["sizes"]), options.network)
+            network = HybridNetwork(Sizes(**about["sizes"]), options.network)
         network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
         return cls(
             options=options,
             snapshot=Snapshot.load(folder),
-            candidate_options=CandidateOptions.model_validate(settings["candidates"]),
+            candidate_options=CandidateOptions.model_validate(about["candidates"]),
             encoders=HybridEncoders.load(folder / "encoders"),
             products=ProductTensors(**load_file(folder / "content.safetensors")),
             network=network.eval(),
-            epochs=settings["epochs"],
+            epochs=about["epochs"],
         )

@@ -1,5 +1,7 @@
 """Every model by its name, and the settings of each that are tried. A new model is one line."""
 
+import json
+from pathlib import Path
 from types import GenericAlias
 from typing import Any
 
@@ -26,6 +28,18 @@ MODELS: dict[str, type[Recommender]] = {
         Hybrid,
     )
 }
+
+
+
+class AnyModel:
+    """Reads a model of any kind from the folder that its ``save`` wrote."""
+
+    @staticmethod
+    def load(folder: Path) -> Recommender:
+        """The model in ``folder``; ``model.json`` there says which one it is."""
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        return MODELS[about["model"]].load(folder)
+
 
 _settings: dict[str, Any] = {
     name: (

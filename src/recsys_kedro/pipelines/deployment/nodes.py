@@ -1,0 +1,131 @@
+"""Nodes of the deployment: thin around the gate and the model registry."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from recsys_kedro import columns as c
+from recsys_kedro.fitting import (
+    Choice,
+    fit_model,
+    recommend_tasks,
+    started_users,
+    training_data,
+)
+from recsys_kedro.model_registry import ModelCard, champion_recipe, register
+from recsys_kedro.models.base import Recommender, Validation
+from recsys_kedro.pipelines.deployment.options import DeploymentOptions
+from recsys_kedro.promotion import Promotion, Recipe, decide
+from recsys_kedro.queries import Queries
+from recsys_kedro.serving.snapshot import ServingSnapshot
+from recsys_kedro.splits import TimeSplit
+from recsys_kedro.training_lists import TrainingLists
+
+Decider = Callable[..., Promotion]
+
+
+def read_champion(shop: str) -> Recipe:
+    """The recipe that is served now, as the model registry knows it."""
+    return champion_recipe(shop)
+
+
+def recommend_as_champion(
+    champion: Recipe,
+    events: pl.DataFrame,
+    products: pl.DataFrame,
+    users: pl.DataFrame,
+    product_snapshots: pl.DataFrame,
+    training_lists: TrainingLists,
+    split: TimeSplit,
+    validation_queries: Queries,
+    validation_truth: pl.DataFrame,
+    seed: int,
+) -> pl.DataFrame:
+    """The champion's recipe, fitted before the validation window, asked for its lists.
+
+    No rows where there is no champion.
+    """
+    if not champion.model:
+        names = (c.TASK, c.MODEL, c.USER_ID, c.PRODUCT_ID)
+        numbers = {c.RANK: pl.Int64, c.SCORE: pl.Float64}
+        return pl.DataFrame(schema=dict.fromkeys(names, pl.String) | numbers)
+    data = training_data(
+        events,
+        products,
+        users,
+        product_snapshots,
+        training_lists,
+        split,
+        split.validation_start,
+        Validation(validation_queries, validation_truth),
+    )
+    return recommend_tasks(fit_model(champion.model, champion.settings, data, seed), validation_queries)
+
+
+def decider_among(models: tuple[str, ...]) -> Decider:
+    """The node function of the gate for these models."""
+
+    def decide_promotion(
+        champion: Recipe,
+        champion_recommendations: pl.DataFrame,
+        validation_truth: pl.DataFrame,
+        events: pl.DataFrame,
+        split: TimeSplit,
+        options: DeploymentOptions,
+        seed: int,
+        *choices_and_lists: Any,
+    ) -> Promotion:
+        """Compare the best model of validation with the champion, on the same data."""
+        choices: list[Choice] = list(choices_and_lists[: len(models)])
+        lists = dict(zip(models, choices_and_lists[len(models) :], strict=True))
+        return decide(
+            choices,
+            lists,
+            champion,
+            champion_recommendations if champion.model else None,
+            started_users(validation_truth, events, split.validation_start),
+            options.margin,
+            options.resamples,
+            options.confidence,
+            seed,
+        )
+
+    return decide_promotion
+
+
+def fit_on_everything(
+    promotion: Promotion,
+    events: pl.DataFrame,
+    products: pl.DataFrame,
+    users: pl.DataFrame,
+    product_snapshots: pl.DataFrame,
+    training_lists: TrainingLists,
+    split: TimeSplit,
+    seed: int,
+) -> Recommender:
+    """The winner of validation, fitted on all data. It is registered whatever the gate said."""
+    data = training_data(
+        events, products, users, product_snapshots, training_lists, split, split.as_of
+    )
+    return fit_model(promotion.recipe.model, promotion.recipe.settings, data, seed)
+
+
+def register_model(
+    model: Recommender,
+    promotion: Promotion,
+    evaluation: dict[str, Any],
+    events: pl.DataFrame,
+    products: pl.DataFrame,
+    product_features: pl.DataFrame,
+    user_features: pl.DataFrame,
+    split: TimeSplit,
+    shop: str,
+) -> dict[str, Any]:
+    """Register the model; ``champion`` moves to it if the gate passed and it answers.
+
+    A model that did not pass gets the alias ``challenger`` and serves nobody.
+    """
+    snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
+    card = ModelCard(shop=shop, split=split, promotion=promotion, evaluation=evaluation)
+    return register(model, snapshot, card)

@@ -1,0 +1,77 @@
+"""Wiring of the deployment."""
+
+from collections.abc import Iterable
+
+from kedro.pipeline import Node, Pipeline
+
+from recsys_kedro.models.registry import MODELS
+from recsys_kedro.pipelines.deployment.nodes import (
+    decider_among,
+    fit_on_everything,
+    read_champion,
+    recommend_as_champion,
+    register_model,
+)
+
+LEARNED_FROM = ["events", "products", "users", "product_snapshots", "training_lists", "split"]
+
+
+def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
+    """The choices of all models in; a registered model out."""
+    models = tuple(models)
+    decided_on = [f"{model}.choice" for model in models]
+    decided_on += [f"{model}.validation_recommendations" for model in models]
+    return Pipeline(
+        [
+            Node(read_champion, "params:shop", "champion_recipe", name="read_champion"),
+            Node(
+                recommend_as_champion,
+                [
+                    "champion_recipe",
+                    *LEARNED_FROM,
+                    "validation_queries",
+                    "validation_truth",
+                    "params:seed",
+                ],
+                "champion_recommendations",
+                name="recommend_as_champion",
+            ),
+            Node(
+                decider_among(models),
+                [
+                    "champion_recipe",
+                    "champion_recommendations",
+                    "validation_truth",
+                    "events",
+                    "split",
+                    "params:deployment",
+                    "params:seed",
+                    *decided_on,
+                ],
+                "promotion",
+                name="decide_promotion",
+            ),
+            Node(
+                fit_on_everything,
+                ["promotion", *LEARNED_FROM, "params:seed"],
+                "served_model",
+                name="fit_on_everything",
+            ),
+            Node(
+                register_model,
+                [
+                    "served_model",
+                    "promotion",
+                    "evaluation",
+                    "events",
+                    "products",
+                    "product_features",
+                    "user_features",
+                    "split",
+                    "params:shop",
+                ],
+                "registration",
+                name="register_model",
+            ),
+        ]
+    )

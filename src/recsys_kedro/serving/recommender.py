@@ -1,0 +1,243 @@
+"""From requests to answers: every request gets one, whatever happens to its neighbours."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from recsys_kedro import columns as c
+from recsys_kedro.models.base import Recommender
+from recsys_kedro.models.hybrid import Hybrid
+from recsys_kedro.queries import CONTEXT_COLUMNS, HISTORY_COLUMNS, Queries
+from recsys_kedro.ranking.cold_start import popular_spread
+from recsys_kedro.ranking.reasons import with_reasons
+from recsys_kedro.ranking.scorers import TAKEN
+from recsys_kedro.schemas import UTC_TIME
+from recsys_kedro.serving.requests import (
+    RecommendationAnswer,
+    RecommendationRequest,
+    RecommendedItem,
+)
+from recsys_kedro.serving.snapshot import NO_HISTORY, ServingSnapshot
+
+LOGGER = logging.getLogger(__name__)
+
+UNKNOWN_USER = "unknown_user"
+NOTHING_LEFT = "nothing_left"
+MODEL_FAILED = "model_failed"
+STALE_AFTER = timedelta(days=60)
+MOMENT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class RecommenderService:
+    """A fitted model with the tables that it serves from.
+
+    Attributes:
+        model: any model of the registry.
+        snapshot: histories, profiles and products as of the model's time.
+        version: what the registry calls the model.
+    """
+
+    model: Recommender
+    snapshot: ServingSnapshot
+    version: str
+
+    def answer(self, raw: Sequence[Any], now: datetime) -> list[RecommendationAnswer]:
+        """One answer per request, in their order.
+
+        Args:
+            raw: requests as they came: mappings, to be checked one by one.
+            now: UTC; the time of requests that name none.
+        """
+        checked = [self._check(request) for request in raw]
+        good = [request for request in checked if isinstance(request, RecommendationRequest)]
+        answers = iter(self._answer_checked(good, now))
+        return [
+            next(answers) if isinstance(request, RecommendationRequest) else request
+            for request in checked
+        ]
+
+    def _check(self, raw: Any) -> RecommendationRequest | RecommendationAnswer:
+        """The request, or the answer that says what is wrong with it."""
+        given = raw if isinstance(raw, dict) else {}
+        try:
+            return RecommendationRequest.model_validate(raw)
+        except ValidationError as error:
+            user_id = given.get(c.USER_ID)
+            return self._empty(
+                user_id if isinstance(user_id, str) else None, error=_in_words(error)
+            )
+
+    def _empty(self, user_id: str | None, error: str | None = None) -> RecommendationAnswer:
+        return RecommendationAnswer(
+            user_id=user_id, model=self.model.name, model_version=self.version, error=error
+        )
+
+    def _answer_checked(
+        self, requests: list[RecommendationRequest], now: datetime
+    ) -> list[RecommendationAnswer]:
+        if not requests:
+            return []
+        times = [self._time(request, now) for request in requests]
+        histories = [
+            self._history(request, time) for request, time in zip(requests, times, strict=True)
+        ]
+        known = [not history.is_empty() for history in histories]
+        asked = [row for row, is_known in enumerate(known) if is_known]
+        lists = self._recommend(requests, times, histories, asked)
+        return [
+            self._finish(request, times[row], histories[row], lists.get(row), known[row])
+            for row, request in enumerate(requests)
+        ]
+
+    def _time(self, request: RecommendationRequest, now: datetime) -> datetime:
+        """When the answer is for: what the request says, else now, else the data's own time.
+
+        A model whose data ended long ago would see every history as forgotten now.
+        """
+        if request.context.time is not None:
+            given = request.context.time
+            return given.replace(tzinfo=given.tzinfo or UTC).astimezone(UTC)
+        return self.snapshot.as_of if now - self.snapshot.as_of > STALE_AFTER else now
+
+    def _history(self, request: RecommendationRequest, time: datetime) -> pl.DataFrame:
+        """Stored and sent events before ``time``, newest last."""
+        stored = self.snapshot.history(request.user_id)
+        if not request.events:
+            return stored.filter(pl.col(c.TIMESTAMP) < time)
+        sent = pl.DataFrame(
+            [
+                {
+                    c.PRODUCT_ID: event.product_id,
+                    c.EVENT_TYPE: event.event_type,
+                    c.TIMESTAMP: _utc(event.timestamp) or time - MOMENT,
+                    c.SESSION_ID: "request",
+                    c.PRICE: event.price,
+                    c.QUANTITY: event.quantity,
+                }
+                for event in request.events
+            ],
+            schema=NO_HISTORY.schema,
+        )
+        both = pl.concat([stored, sent]).filter(pl.col(c.TIMESTAMP) < time)
+        return both.sort(c.TIMESTAMP, maintain_order=True)
+
+    def _recommend(
+        self,
+        requests: list[RecommendationRequest],
+        times: list[datetime],
+        histories: list[pl.DataFrame],
+        asked: list[int],
+    ) -> dict[int, pl.DataFrame]:
+        """Lists with reasons by row of the request; a row is missing where the model failed."""
+        result: dict[int, pl.DataFrame] = {}
+        for exclude_seen in (False, True):
+            rows = [row for row in asked if requests[row].filter_purchased is exclude_seen]
+            if not rows:
+                continue
+            queries = self._queries(
+                [requests[row] for row in rows],
+                [times[row] for row in rows],
+                [histories[row] for row in rows],
+            )
+            k = max(requests[row].k for row in rows)
+            try:
+                best = self.explained(queries, k, exclude_seen=exclude_seen)
+            except Exception:
+                # The answer must not depend on the model's health; the cause is in the log.
+                LOGGER.exception("the model failed; %d requests get popular products", len(rows))
+                continue
+            parts = best.partition_by(c.QUERY, as_dict=True)
+            for position, row in enumerate(rows):
+                if (position,) in parts:
+                    result[row] = parts[(position,)].head(requests[row].k)
+        return result
+
+    def _queries(
+        self,
+        requests: list[RecommendationRequest],
+        times: list[datetime],
+        histories: list[pl.DataFrame],
+    ) -> Queries:
+        context = pl.DataFrame(
+            {
+                c.AS_OF: pl.Series(times, dtype=UTC_TIME),
+                c.DEVICE_TYPE: [request.context.device_type for request in requests],
+                c.CATEGORY: [request.context.category for request in requests],
+                c.SEARCH_QUERY: [request.context.search_query for request in requests],
+                c.LIVE: [True] * len(requests),
+            },
+            schema_overrides=CONTEXT_COLUMNS,
+        )
+        profiles = self.snapshot.profiles_of([request.user_id for request in requests])
+        lengths = [history.height for history in histories]
+        return Queries(
+            pl.concat([profiles, context], how="horizontal"),
+            pl.concat(histories).select(HISTORY_COLUMNS),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        )
+
+    def explained(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
+        """The model's lists with ``source`` and ``reason``."""
+        best = self.model.recommend(queries, k, exclude_seen=exclude_seen)
+        if c.SOURCE not in best.columns:
+            best = best.with_columns(pl.lit(self.model.name).alias(c.SOURCE))
+        vocabulary = neighbours = None
+        if isinstance(self.model, Hybrid):
+            vocabulary = self.model.snapshot.vocabulary
+            neighbours = self.model.snapshot.scorers.neighbours[TAKEN]
+        return with_reasons(best, queries, self.snapshot.products, vocabulary, neighbours)
+
+    def _finish(
+        self,
+        request: RecommendationRequest,
+        time: datetime,
+        history: pl.DataFrame,
+        best: pl.DataFrame | None,
+        known: bool,
+    ) -> RecommendationAnswer:
+        fallback = None
+        if best is None or best.is_empty():
+            fallback = UNKNOWN_USER if not known else MODEL_FAILED if best is None else NOTHING_LEFT
+            best = self.popular_list(request.k, history if request.filter_purchased else None)
+        if best.is_empty() and request.filter_purchased:
+            # The user has everything: something that can be bought again beats nothing.
+            fallback, best = NOTHING_LEFT, self.popular_list(request.k, None)
+        shown = best.join(
+            self.snapshot.products.drop(c.SCORE), on=c.PRODUCT_ID, how="left", maintain_order="left"
+        )
+        items = [
+            RecommendedItem.model_validate(row)
+            for row in shown.select(list(RecommendedItem.model_fields)).iter_rows(named=True)
+        ]
+        answer = self._empty(request.user_id)
+        return answer.model_copy(
+            update={"items": items, "fallback": fallback, "as_of": time.isoformat()}
+        )
+
+    def popular_list(self, k: int, history: pl.DataFrame | None) -> pl.DataFrame:
+        """Popular products over many categories, without those that a history has bought."""
+        bought = None
+        if history is not None:
+            bought = history.filter(pl.col(c.EVENT_TYPE) == c.PURCHASE)[c.PRODUCT_ID]
+        spread = popular_spread(self.snapshot.popular, k, exclude=bought)
+        return spread.with_columns(pl.lit("Popular in this shop").alias(c.REASON))
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+
+
+def _in_words(error: ValidationError) -> str:
+    """What is wrong, field by field, without echoing what was sent."""
+    parts = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(step) for step in problem["loc"]) or "request"
+        parts.append(f"{where}: {problem['msg']}")
+    return "; ".join(parts)

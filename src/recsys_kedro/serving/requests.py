@@ -1,0 +1,89 @@
+"""The request and the answer, as types. Stable: other programs rely on them."""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime
+
+from recsys_kedro.columns import PURCHASE
+
+MOST_ITEMS = 1_000
+MOST_EVENTS = 10_000
+
+EventTypeName = Literal["product_view", "click", "add_to_cart", "purchase", "return"]
+Time = AwareDatetime | NaiveDatetime
+
+
+class RequestAtTheEdge(BaseModel):
+    """What the server accepts: anything with names.
+
+    The server refuses a whole batch for one bad request, so the real check is
+    :class:`RecommendationRequest`, request by request.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    user_id: Any = None
+    events: Any = None
+    context: Any = None
+    k: Any = None
+    filter_purchased: Any = None
+
+
+class RecentEvent(BaseModel):
+    """Something the user did that the stored history does not have yet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    product_id: str
+    event_type: EventTypeName = "product_view"
+    timestamp: Time | None = Field(None, description="UTC; empty: just before the request")
+    price: float | None = Field(None, ge=0, allow_inf_nan=False)
+    quantity: float = Field(1, ge=0, allow_inf_nan=False)
+
+
+class RequestContext(BaseModel):
+    """What is known of the request beyond the user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: Time | None = Field(None, description="UTC; empty: now, see the guide to serving")
+    device_type: str | None = None
+    category: str | None = Field(None, description="category of the page or the search")
+    search_query: str | None = None
+
+
+class RecommendationRequest(BaseModel):
+    """One request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user_id: str = Field(min_length=1)
+    events: list[RecentEvent] = Field(default_factory=list, max_length=MOST_EVENTS)
+    context: RequestContext = RequestContext()
+    k: int = Field(10, ge=1, le=MOST_ITEMS, description="how many products")
+    filter_purchased: bool = Field(True, description=f"leave out what has a {PURCHASE}")
+
+
+class RecommendedItem(BaseModel):
+    """One product of the list."""
+
+    product_id: str
+    rank: int
+    score: float
+    source: str = Field(description="what proposed it")
+    reason: str = Field(description="why, in words for the shopper")
+    name: str | None
+    category: str | None
+    price: float | None
+
+
+class RecommendationAnswer(BaseModel):
+    """One answer; ``error`` is set and the list empty where the request was bad."""
+
+    user_id: str | None
+    items: list[RecommendedItem] = Field(default_factory=list)
+    model: str
+    model_version: str
+    as_of: str | None = Field(None, description="the time that the answer is for, UTC")
+    fallback: str | None = Field(None, description="which fallback answered, if one did")
+    error: str | None = None
