@@ -31,7 +31,7 @@ export KEDRO_LOGGING_CONFIG := $(CURDIR)/conf/logging.yml
 
 help:
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@for file in benchmarks/*.py; do test ! -e "$$file" || basename "$$file" .py | sed 's/_/-/g; s/^/make bench-/'; done
+	@grep -l __main__ benchmarks/*.py | sed 's|benchmarks/|make bench-|; s|\.py$$||; s/_/-/g'
 
 run: $(STAMP) ## data to served model: the whole pipeline. ARGS="--env=simulated" for another shop
 	$(BIN)/kedro run $(ARGS)

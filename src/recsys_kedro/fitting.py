@@ -5,6 +5,7 @@ train -> validation chooses; train + validation -> test scores once; everything 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ import polars as pl
 from pydantic import Field
 
 from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.profiles import with_profiles
 from recsys_kedro.metrics.lists import ndcg_by_user
@@ -50,7 +52,11 @@ def training_data(
     cut: datetime,
     validation: Validation | None = None,
 ) -> TrainingData:
-    """Everything strictly before ``cut``; products and users created later are left out."""
+    """Everything strictly before ``cut``.
+
+    Left out are events, products and users from then on, product snapshots after it, and
+    training lists whose labels end after it.
+    """
     known = pl.col(c.CREATED_AT).is_null() | (pl.col(c.CREATED_AT) < cut)
     return TrainingData(
         events=events.filter(pl.col(c.TIMESTAMP) < cut),
@@ -58,8 +64,8 @@ def training_data(
         users=users.filter(known),
         cut=cut,
         target_event_types=split.target_event_types,
-        product_snapshots=product_snapshots,
-        lists=lists,
+        product_snapshots=product_snapshots.filter(pl.col(f.SNAPSHOT_TIME) <= cut),
+        lists=lists.known_at(cut),
         validation=validation,
     )
 
@@ -124,11 +130,13 @@ def choose_settings(
     if data.validation is None:
         msg = f"{name}: settings can only be chosen with validation data"
         raise ValueError(msg)
+    queries = data.validation.queries
     truth = started_users(data.validation.truth, data.events, data.cut)
+    data = replace(data, validation=Validation(queries, truth))
     tried = []
     for options in settings:
         model = MODELS[name].fit(data, options, seed)
-        recommendations = recommend_tasks(model, data.validation.queries)
+        recommendations = recommend_tasks(model, queries)
         figures = figures_of(truth, recommendations)
         fitted = json.loads(getattr(model, "options", options).model_dump_json())
         epochs = getattr(model, "epochs", [])

@@ -93,9 +93,7 @@ def champion_recipe(shop: str) -> Recipe:
         found = mlflow.MlflowClient().get_model_version_by_alias(registered_name(shop), CHAMPION)
     except MlflowException:
         return Recipe()
-    return Recipe(
-        model=found.tags[RECIPE_MODEL], settings=json.loads(found.tags[RECIPE_SETTINGS])
-    )
+    return Recipe(model=found.tags[RECIPE_MODEL], settings=json.loads(found.tags[RECIPE_SETTINGS]))
 
 
 def register(model: Recommender, snapshot: ServingSnapshot, card: ModelCard) -> dict[str, Any]:
@@ -123,7 +121,9 @@ def register(model: Recommender, snapshot: ServingSnapshot, card: ModelCard) -> 
                 for part in (pyfunc_model.MODEL, pyfunc_model.SNAPSHOT)
             },
             code_paths=[str(Path(recsys_kedro.__file__).parent)],
-            pip_requirements=[f"{package}=={_public(version(package))}" for package in NEEDED_TO_SERVE],
+            pip_requirements=[
+                f"{package}=={_public(version(package))}" for package in NEEDED_TO_SERVE
+            ],
             input_example=[{c.USER_ID: _somebody(snapshot), "k": 10}],
             model_config={pyfunc_model.VERSION: snapshot.as_of.isoformat()},
             registered_model_name=name,

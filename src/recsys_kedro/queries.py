@@ -82,7 +82,7 @@ class Queries:
         """(E,) days from each past event to the ``as_of`` of its query; above zero."""
         as_of = self.requests[c.AS_OF].to_numpy()[self.rows]
         age = as_of - self.history[c.TIMESTAMP].to_numpy()
-        return (age / np.timedelta64(1, "D")).astype(np.float32)
+        return np.asarray(age / np.timedelta64(1, "D"), np.float32)
 
     def profile(self, feature: str) -> NDArray[np.float64]:
         """(Q,) a numeric user feature that came with the requests; NaN where there is none."""

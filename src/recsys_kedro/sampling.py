@@ -45,7 +45,7 @@ def draw_probabilities(
 
 
 def draw_negatives(
-    taken: tuple[NDArray[np.int64], NDArray[np.int64]],
+    taken: tuple[NDArray[np.integer], NDArray[np.integer]],
     size: tuple[int, int],
     probabilities: NDArray[np.float64],
     rng: np.random.Generator,
@@ -103,9 +103,7 @@ def _draw_from_the_rest(
             drawn[mine] = rng.choice(products, len(mine), p=weight / weight.sum())
 
 
-def log_expected_count(
-    probabilities: NDArray[np.float64], draws: int
-) -> NDArray[np.float32]:
+def log_expected_count(probabilities: NDArray[np.float64], draws: int) -> NDArray[np.float32]:
     """(P,) ``log(draws * probability)``: what a sampled softmax subtracts from each logit.
 
     Bengio and Senécal (2008), "Adaptive importance sampling to accelerate training of a

@@ -1,6 +1,6 @@
 """Who is asked what when: the global time split, its queries and its truth."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from pydantic import AwareDatetime, Field
@@ -102,7 +102,9 @@ def _check_windows(events: pl.DataFrame, split: TimeSplit) -> None:
         raise ValueError(msg)
 
 
-def targets_between(events: pl.DataFrame, start: datetime, end: datetime, split: TimeSplit) -> pl.DataFrame:
+def targets_between(
+    events: pl.DataFrame, start: datetime, end: datetime, split: TimeSplit
+) -> pl.DataFrame:
     """``user_id, product_id`` of the target events in ``[start, end)``, each pair once, sorted."""
     return (
         events.lazy()
@@ -117,14 +119,16 @@ def targets_between(events: pl.DataFrame, start: datetime, end: datetime, split:
     )
 
 
-def window_truth(events: pl.DataFrame, start: datetime, end: datetime, split: TimeSplit) -> pl.DataFrame:
+def window_truth(
+    events: pl.DataFrame, start: datetime, end: datetime, split: TimeSplit
+) -> pl.DataFrame:
     """``task, user_id, product_id``: what each user took in ``[start, end)``.
 
     Task ``all`` holds every product taken; ``new`` leaves out those that the user had a
     target event with before ``start``. Products unseen before ``start`` stay in.
     """
     taken = targets_between(events, start, end, split)
-    before = targets_between(events, events[c.TIMESTAMP].min(), start, split)
+    before = targets_between(events, datetime.min.replace(tzinfo=UTC), start, split)
     new = taken.join(before, on=[c.USER_ID, c.PRODUCT_ID], how="anti")
     parts = [
         frame.select(pl.lit(task).alias(c.TASK), c.USER_ID, c.PRODUCT_ID)
@@ -135,8 +139,11 @@ def window_truth(events: pl.DataFrame, start: datetime, end: datetime, split: Ti
 
 def window_requests(truth: pl.DataFrame, start: datetime) -> pl.DataFrame:
     """``user_id, as_of``: everybody in the truth is asked once, as of ``start``."""
-    return truth.select(c.USER_ID).unique().sort(c.USER_ID).with_columns(
-        pl.lit(start).cast(pl.Datetime("us", "UTC")).alias(c.AS_OF)
+    return (
+        truth.select(c.USER_ID)
+        .unique()
+        .sort(c.USER_ID)
+        .with_columns(pl.lit(start).cast(pl.Datetime("us", "UTC")).alias(c.AS_OF))
     )
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +26,6 @@ from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.profiles import with_profiles
-from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries, build_queries
 from recsys_kedro.ranking.candidates import CandidateOptions, Candidates, offsets_of, propose
 from recsys_kedro.ranking.pair_features import pair_features
@@ -35,22 +34,22 @@ from recsys_kedro.ranking.scorers import TAKEN, ScorerOptions, behaviours, fit_s
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NO_PRODUCT, NegativeOptions, draw_negatives, draw_probabilities
 from recsys_kedro.splits import TimeSplit
+from recsys_kedro.training_requests import LABEL_END, RequestOptions, training_requests
 from recsys_kedro.vocabulary import Vocabulary
 
-LABEL_END = "label_end"
 HISTORY_LENGTH = "history_length"
 UNPROPOSED = -1
 AT_ONCE = 2  # snapshots built side by side; each holds some arrays of queries times products
 
 
-class SamplingOptions(Options):
+class SamplingOptions(RequestOptions):
     """How many training lists there are, how long they are, and what proposes candidates."""
 
     snapshots: int = Field(12, ge=1, description="snapshots that one fit learns from, the latest")
-    window_queries: int = Field(2_000, ge=1, description="window queries per snapshot, at most")
-    session_queries: int = Field(300, ge=0, description="session queries per snapshot, at most")
     list_negatives: int = Field(100, ge=1, description="candidates not taken, kept per list")
-    sampled_negatives: int = Field(8, ge=0, description="negatives from the whole catalogue per list")
+    sampled_negatives: int = Field(
+        8, ge=0, description="negatives from the whole catalogue per list"
+    )
     negatives: NegativeOptions = NegativeOptions()
     scorers: ScorerOptions = ScorerOptions()
     candidates: CandidateOptions = CandidateOptions()
@@ -87,13 +86,20 @@ class TrainingLists:
     proposed: NDArray[np.bool_]
     options: SamplingOptions
 
-    def known_at(self, cut: datetime, snapshots: int) -> "TrainingLists":
-        """Only the lists whose labels end by ``cut``, of the latest ``snapshots`` with windows."""
+    def known_at(self, cut: datetime, snapshots: int | None = None) -> "TrainingLists":
+        """Only the lists whose labels end by ``cut``.
+
+        Args:
+            cut: UTC.
+            snapshots: only of the latest so many snapshots with windows; None: of all.
+        """
         known = pl.col(LABEL_END) <= cut
         windows = self.requests.filter(known & ~pl.col(c.LIVE))[f.SNAPSHOT_TIME].unique().sort()
-        first = windows.tail(snapshots).min() if len(windows) else datetime.min.replace(tzinfo=UTC)
-        recent = pl.col(f.SNAPSHOT_TIME) >= first
-        keep = self.requests.select(known & recent).to_series().to_numpy()
+        if snapshots is not None and len(windows) > 0:
+            known = known & (pl.col(f.SNAPSHOT_TIME) >= windows.tail(snapshots).min())
+        keep = self.requests.select(known).to_series().to_numpy()
+        if keep.all():
+            return self
         rows = np.repeat(keep, np.diff(self.offsets))
         return TrainingLists(
             self.requests.filter(pl.Series(keep)),
@@ -162,7 +168,8 @@ def build_training_lists(
 
     Args:
         events: the event table, sorted by user, time and source row.
-        products, users: the tables.
+        products: the products' table.
+        users: the users' table.
         product_snapshots: product features, one row per product and ``snapshot_time``.
         split: the horizon, and what counts as taken.
         options: how many, how long, which candidates.
@@ -214,7 +221,7 @@ class _ListBuilder:
     def lists_of(self, time: datetime, features: pl.DataFrame) -> TrainingLists | None:
         """The lists of one snapshot, or None where nothing was taken after it."""
         rng = np.random.default_rng([self.seed, int(time.timestamp())])
-        requests = _requests(self.events, time, self.split, self.options, rng)
+        requests = training_requests(self.events, time, self.split, self.options, rng)
         if requests.is_empty():
             return None
         snapshot = Snapshot(
@@ -234,65 +241,6 @@ def _by_time(snapshots: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]
         yield time, snapshots.filter(pl.col(f.SNAPSHOT_TIME) == time)
 
 
-def _requests(
-    events: pl.DataFrame,
-    time: datetime,
-    split: TimeSplit,
-    options: SamplingOptions,
-    rng: np.random.Generator,
-) -> pl.DataFrame:
-    """Window and session requests of one snapshot, each with the end of its label."""
-    started = events.filter(pl.col(c.TIMESTAMP) < time).select(c.USER_ID).unique()
-    targets = events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
-    parts = []
-    end = time + split.horizon
-    if end <= split.as_of:
-        users = (
-            targets.filter(pl.col(c.TIMESTAMP).is_between(time, end, "left"))
-            .select(c.USER_ID)
-            .unique()
-            .join(started, on=c.USER_ID, how="semi")
-            .sort(c.USER_ID)
-        )
-        window = users.with_columns(
-            pl.lit(time).alias(c.AS_OF), pl.lit(end).alias(LABEL_END), pl.lit(False).alias(c.LIVE)
-        )
-        parts.append(_sample(window, options.window_queries, rng))
-    sessions = _session_requests(events, targets, started, time)
-    parts.append(_sample(sessions, options.session_queries, rng))
-    return pl.concat(parts, how="diagonal_relaxed").with_columns(
-        pl.lit(time).alias(f.SNAPSHOT_TIME)
-    )
-
-
-def _session_requests(
-    events: pl.DataFrame, targets: pl.DataFrame, started: pl.DataFrame, time: datetime
-) -> pl.DataFrame:
-    """Visits of the snapshot's week in which something was taken, asked at their first event."""
-    week = pl.col(c.TIMESTAMP).is_between(time, time + timedelta(days=7), "left")
-    first = (pl.col(c.DEVICE_TYPE, c.CATEGORY, c.SEARCH_QUERY)).first()
-    return (
-        events.filter(week)
-        .join(targets.select(c.SESSION_ID).unique(), on=c.SESSION_ID, how="semi")
-        .join(started, on=c.USER_ID, how="semi")
-        .group_by(c.USER_ID, c.SESSION_ID, maintain_order=True)
-        .agg(
-            pl.col(c.TIMESTAMP).min().alias(c.AS_OF),
-            (pl.col(c.TIMESTAMP).max() + timedelta(microseconds=1)).alias(LABEL_END),
-            first,
-        )
-        .drop(c.SESSION_ID)
-        .sort(c.USER_ID, c.AS_OF)
-        .with_columns(pl.lit(True).alias(c.LIVE))
-    )
-
-
-def _sample(requests: pl.DataFrame, most: int, rng: np.random.Generator) -> pl.DataFrame:
-    if requests.height <= most:
-        return requests
-    return requests[np.sort(rng.choice(requests.height, most, replace=False))]
-
-
 def _lists(
     queries: Queries,
     snapshot: Snapshot,
@@ -309,9 +257,7 @@ def _lists(
     sampled = _sampled_negatives(taken | label, snapshot, options, rng)
     candidates = _with_more(candidates, sampled, label)
     features = pair_features(queries, candidates, scores, snapshot)
-    requests = queries.requests.with_columns(
-        pl.Series(HISTORY_LENGTH, np.diff(queries.offsets))
-    )
+    requests = queries.requests.with_columns(pl.Series(HISTORY_LENGTH, np.diff(queries.offsets)))
     return TrainingLists(
         requests,
         snapshot.vocabulary,
@@ -341,7 +287,9 @@ def _labels(
         .collect()
     )
     label = np.zeros((len(queries), len(snapshot.vocabulary)), bool)
-    label[pairs[c.QUERY].to_numpy(), snapshot.vocabulary.encode(pairs[c.PRODUCT_ID])] = True
+    query, product = pairs[c.QUERY].to_numpy(), snapshot.vocabulary.encode(pairs[c.PRODUCT_ID])
+    known = product >= 0
+    label[query[known], product[known]] = True
     return label
 
 
@@ -370,7 +318,8 @@ def _sampled_negatives(
     probabilities = draw_probabilities(snapshot.scorers.popularity[:, -1], options.negatives)
     probabilities = np.where(known, probabilities, 0.0) / probabilities[known].sum()
     size = (len(forbidden), options.sampled_negatives)
-    drawn = draw_negatives(np.nonzero(forbidden), size, probabilities, rng)
+    query, product = np.nonzero(forbidden)
+    drawn = draw_negatives((query, product), size, probabilities, rng)
     row, place = np.nonzero(drawn != NO_PRODUCT)
     sampled = np.zeros(forbidden.shape, bool)
     sampled[row, drawn[row, place]] = True

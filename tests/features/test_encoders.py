@@ -104,3 +104,10 @@ def test_user_encoder_survives_saving(tables, tmp_path):
     encoder = UserEncoder.fit(users, ProductEncoder.fit(products, OPTIONS), OPTIONS)
     encoder.save(tmp_path)
     assert_same_arrays(UserEncoder.load(tmp_path).transform(users), encoder.transform(users))
+
+
+def test_what_the_shop_knows_of_a_user_today_is_not_learned(tables):
+    products, users = tables
+    encoder = UserEncoder.fit(users, ProductEncoder.fit(products, OPTIONS), OPTIONS)
+    richer = users.with_columns(pl.col(c.LIFETIME_VALUE) + 1_000)
+    assert_same_arrays(encoder.transform(richer), encoder.transform(users))

@@ -139,6 +139,9 @@ def hash_words(texts: pl.Series, buckets: int) -> Tokens:
     words = texts.fill_null("").str.to_lowercase().str.extract_all(WORD)
     offsets = np.concatenate([[0], np.cumsum(words.list.len().to_numpy())]).astype(np.int64)
     flat = words.explode(empty_as_null=False).cast(pl.String)
+    flat = flat.drop_nulls()
+    if flat.is_empty():
+        return Tokens(np.zeros(0, np.int64), offsets)
     distinct = flat.unique()
     bucket = [zlib.crc32(word.encode()) % buckets for word in distinct.to_list()]
     ids = flat.replace_strict(distinct, pl.Series(bucket, dtype=pl.Int64), return_dtype=pl.Int64)

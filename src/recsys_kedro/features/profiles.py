@@ -22,16 +22,19 @@ def with_profiles(
 
     Args:
         requests: one row per request, with ``user_id``; none is before ``as_of``.
-        events, products, users: the tables.
+        events: the event table.
+        products: the products' table, for categories and prices that events do not carry.
+        users: the users' table.
         as_of: UTC, a snapshot's time.
         options: of the features.
     """
     asked = requests.select(c.USER_ID).unique().lazy()
-    tables = (
-        events.lazy().join(asked, on=c.USER_ID, how="semi"),
-        products.lazy(),
-        users.lazy().join(asked, on=c.USER_ID, how="semi"),
+    features = user_features(
+        nw.from_native(events.lazy().join(asked, on=c.USER_ID, how="semi")),
+        nw.from_native(products.lazy()),
+        nw.from_native(users.lazy().join(asked, on=c.USER_ID, how="semi")),
+        as_of,
+        options,
     )
-    features = user_features(*(nw.from_native(table) for table in tables), as_of, options)
-    profiles = nw.to_native(features.collect())
+    profiles: pl.DataFrame = features.collect().to_native()
     return requests.join(profiles, on=c.USER_ID, how="left", maintain_order="left")

@@ -214,7 +214,8 @@ class Hybrid(Recommender):
         self.snapshot.save(folder)
         self.encoders.save(folder / "encoders")
         save_file(self.network.state_dict(), folder / "network.safetensors")
-        save_file(self.products._asdict(), folder / "content.safetensors")
+        content = {name: tensor.contiguous() for name, tensor in self.products._asdict().items()}
+        save_file(content, folder / "content.safetensors")
         about = {
             "model": self.name,
             "options": self.options.model_dump(mode="json"),

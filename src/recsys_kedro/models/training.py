@@ -26,7 +26,7 @@ class TrainingOptions(Options):
     stop_after: int | None = Field(
         None, ge=1, description="epochs to really train; empty: validation decides, else all"
     )
-    patience: int = Field(2, ge=1, description="epochs without a better validation before stopping")
+    patience: int = Field(4, ge=1, description="epochs without a better validation before stopping")
     batch_size: int = Field(128, ge=1, description="queries per step")
     learning_rate: float = Field(2e-3, gt=0, description="peak of the schedule")
     id_learning_rate: float = Field(2e-4, gt=0, description="the same for the id embeddings")

@@ -33,11 +33,11 @@ class CandidateOptions(Options):
 
     history: int = Field(150, ge=0, description="own past products, for repeats")
     ease: int = Field(80, ge=0, description="by EASE, per memory")
-    neighbours: int = Field(80, ge=0, description="by item neighbourhoods, per behaviour and memory")
+    neighbours: int = Field(80, ge=0, description="by neighbourhoods, per behaviour and memory")
     retrieval: int = Field(80, ge=0, description="by the model's own user and product vectors")
     trending: int = Field(60, ge=0, description="recently popular, for each of two half-lives")
     category: int = Field(40, ge=0, description="popular in the user's categories")
-    new: int = Field(30, ge=0, description="recently added products, in the user's categories first")
+    new: int = Field(30, ge=0, description="recently added, in the user's categories first")
     new_days: int = Field(45, ge=1, description="a product is new for this long, days")
 
 

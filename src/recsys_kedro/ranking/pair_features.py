@@ -119,9 +119,7 @@ def _dealings(
     }
 
 
-def _runs(
-    key: NDArray[np.int64], age: Floats
-) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
+def _runs(key: NDArray[np.int64], age: Floats) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
     """Per distinct key: the key, how many distinct ages, the smallest and the largest age."""
     order = np.lexsort((age, key))
     key, age = key[order], age[order]
@@ -168,7 +166,10 @@ def _user_features(queries: Queries, taken_types: list[str]) -> dict[str, NDArra
     per_query = (
         queries.history.lazy()
         .select(
-            c.PRODUCT_ID, c.SESSION_ID, c.EVENT_TYPE, row=pl.lit(pl.Series(queries.rows)),
+            c.PRODUCT_ID,
+            c.SESSION_ID,
+            c.EVENT_TYPE,
+            row=pl.lit(pl.Series(queries.rows)),
             age=pl.lit(pl.Series(queries.age_days)),
         )
         .group_by("row")
@@ -182,7 +183,8 @@ def _user_features(queries: Queries, taken_types: list[str]) -> dict[str, NDArra
         )
         .collect()
     )
-    quiet = {"events": 0, "sessions": 0, "repeats": 0.5, "newest": np.log1p(NEVER_DAYS), "oldest": 0}
+    never = np.log1p(NEVER_DAYS)
+    quiet = {"events": 0, "sessions": 0, "repeats": 0.5, "newest": never, "oldest": 0}
     result: dict[str, NDArray[np.floating]] = {}
     for name, value in quiet.items():
         result[f"user_{name}"] = np.full(len(queries), value, np.float32)
@@ -200,7 +202,7 @@ def _affinities(
     """
     query, product, products = candidates.query, candidates.product, snapshot.products
     history = scores[f"own_{TAKEN}_long"]
-    total = history.sum(axis=1)
+    total = (history * np.isfinite(products.log_price)).sum(axis=1)
     usual = (history @ np.nan_to_num(products.log_price)) / np.where(total > 0, total, np.nan)
     paid = queries.profile(f.AVG_PURCHASE_PRICE)
     recent = np.log(np.where(paid > 0, paid, np.nan))

@@ -49,12 +49,13 @@ class ProductState:
         return int(self.category.max(initial=-1)) + 1
 
     def category_affinity(self, weights: Floats) -> Floats:
-        """(Q, P) the share of each query's ``weights`` (Q, P) that lies in the product's category."""
+        """(Q, P) the share of each query's ``weights`` (Q, P) in the product's category."""
         by_category = np.zeros((len(weights), self.categories), np.float32)
         query, product = np.nonzero(weights)
         np.add.at(by_category, (query, self.category[product]), weights[query, product])
         total = np.maximum(by_category.sum(axis=1, keepdims=True), 1e-9)
-        return (by_category / total)[:, self.category]
+        share: Floats = by_category / total
+        return share[:, self.category]
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file."""
@@ -66,7 +67,9 @@ class ProductState:
         return cls(**load_file(path))
 
 
-def product_state(features: pl.DataFrame, vocabulary: Vocabulary, categories: Vocabulary) -> ProductState:
+def product_state(
+    features: pl.DataFrame, vocabulary: Vocabulary, categories: Vocabulary
+) -> ProductState:
     """Put the product features as of one snapshot into the order of the vocabulary.
 
     Args:

@@ -35,8 +35,9 @@ def with_reasons(
         recommended: ``query, product_id, source`` and anything else.
         queries: what was asked.
         products: ``product_id, name, category``.
-        vocabulary, neighbours: (P, P) similarity of products, rows are what the user had; where
-            given, the past product that speaks most for the recommended one is named.
+        vocabulary: the P products of ``neighbours``.
+        neighbours: (P, P) similarity of products, rows are what the user had; where given, the
+            past product that speaks most for the recommended one is named.
     """
     rows = recommended.with_row_index("row")
     described = (
@@ -99,7 +100,7 @@ def _nearest_past(
     neighbours: sparse.csr_matrix | None,
 ) -> pl.DataFrame:
     """``row, past_name``: the most similar of the user's newest products, if any is similar."""
-    schema = {"row": rows.schema["row"], "past_name": pl.String}
+    schema = pl.Schema({"row": rows.schema["row"], "past_name": pl.String()})
     if vocabulary is None or neighbours is None or queries.history.is_empty():
         return pl.DataFrame(schema=schema)
     dealings = _last_dealings(queries).sort(c.QUERY, "days", c.PRODUCT_ID)

@@ -207,4 +207,3 @@ def fit_scorers(
         half_lives_days=options.history_half_lives_days,
         weights=weights,
     )
-

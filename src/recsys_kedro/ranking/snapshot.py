@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-
 from recsys_kedro.ranking.product_state import ProductState
 from recsys_kedro.ranking.scorers import Scorers
 from recsys_kedro.vocabulary import Vocabulary

@@ -28,7 +28,8 @@ class ServedRecommender(PythonModel):
             str(context.model_config[VERSION]),
         )
 
-    def predict(
+    # MLflow looks at the type of `model_input`, and then passes no context.
+    def predict(  # type: ignore[override]
         self, model_input: list[RequestAtTheEdge], params: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """One answer per request, see ``serving.requests``. The clock is read here only."""

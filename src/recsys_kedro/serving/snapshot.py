@@ -59,24 +59,20 @@ class ServingSnapshot:
         as_of: datetime,
     ) -> Self:
         """Take from the tables what answers need."""
-        past = events.filter(pl.col(c.TIMESTAMP) < as_of).sort(
-            c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW
-        )
+        past = events.filter(pl.col(c.TIMESTAMP) < as_of).sort(c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW)
         sold = pl.col(f.PURCHASES_30D) + pl.col(f.VIEWS_30D) / 100
         popularity = product_features.filter(f.IN_STOCK).select(
             c.PRODUCT_ID,
             pl.col(c.PRICE).alias("latest_price"),
             (sold + pl.col(f.PURCHASES_ALL_TIME) / 1e6).alias(c.SCORE),
         )
-        shown = products.select(c.PRODUCT_ID, *SHOWN).join(
-            popularity, on=c.PRODUCT_ID, how="left"
-        )
+        shown = products.select(c.PRODUCT_ID, *SHOWN).join(popularity, on=c.PRODUCT_ID, how="left")
         return cls(
             past.select(c.USER_ID, *HISTORY_COLUMNS),
             user_features,
-            shown.with_columns(
-                pl.coalesce("latest_price", c.PRICE).alias(c.PRICE)
-            ).drop("latest_price").sort(c.PRODUCT_ID),
+            shown.with_columns(pl.coalesce("latest_price", c.PRICE).alias(c.PRICE))
+            .drop("latest_price")
+            .sort(c.PRODUCT_ID),
             as_of,
         )
 

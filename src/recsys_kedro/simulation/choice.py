@@ -114,11 +114,13 @@ def memory_bonus(
     """
     product_SM = memory.product_UM[user_S]
     cycle_SM = catalogue.cycle_days[product_SM]
-    cycles = np.maximum(day_S[:, None] - memory.day_UM[user_S], 0) / cycle_SM
+    empty_SM = product_SM == EMPTY
+    age_SM = np.where(empty_SM, 0, day_S[:, None] - memory.day_UM[user_S])
+    cycles = np.maximum(age_SM, 0) / cycle_SM
     due = cycles * np.exp(1 - cycles) * shoppers.repeat_tendency[user_S, None]
     consumable = REPEAT_BONUS * due - OWNED_PENALTY * np.exp(-OWNED_FADING * cycles)
     bonus = np.where(np.isnan(cycle_SM), -OWNED_PENALTY, consumable)
-    return np.where(product_SM == EMPTY, -np.inf, bonus).astype(np.float32)
+    return np.where(empty_SM, -np.inf, bonus).astype(np.float32)
 
 
 def _gumbel(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -47,9 +47,10 @@ def recommend_as_champion(
     No rows where there is no champion.
     """
     if not champion.model:
-        names = (c.TASK, c.MODEL, c.USER_ID, c.PRODUCT_ID)
-        numbers = {c.RANK: pl.Int64, c.SCORE: pl.Float64}
-        return pl.DataFrame(schema=dict.fromkeys(names, pl.String) | numbers)
+        schema: dict[str, type[pl.DataType]] = dict.fromkeys(
+            (c.TASK, c.MODEL, c.USER_ID, c.PRODUCT_ID), pl.String
+        )
+        return pl.DataFrame(schema={**schema, c.RANK: pl.Int64, c.SCORE: pl.Float64})
     data = training_data(
         events,
         products,
@@ -60,7 +61,9 @@ def recommend_as_champion(
         split.validation_start,
         Validation(validation_queries, validation_truth),
     )
-    return recommend_tasks(fit_model(champion.model, champion.settings, data, seed), validation_queries)
+    return recommend_tasks(
+        fit_model(champion.model, champion.settings, data, seed), validation_queries
+    )
 
 
 def decider_among(models: tuple[str, ...]) -> Decider:

@@ -1,0 +1,102 @@
+"""Who is asked what when in the training lists, and when the label of each request ends."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
+from recsys_kedro.options import Options
+from recsys_kedro.splits import TimeSplit
+
+LABEL_END = "label_end"
+WEEK = timedelta(days=7)
+
+
+class RequestOptions(Options):
+    """How many requests a snapshot has."""
+
+    window_queries: int = Field(2_000, ge=1, description="window queries per snapshot, at most")
+    session_queries: int = Field(300, ge=0, description="session queries per snapshot, at most")
+
+
+def training_requests(
+    events: pl.DataFrame,
+    time: datetime,
+    split: TimeSplit,
+    options: RequestOptions,
+    rng: np.random.Generator,
+) -> pl.DataFrame:
+    """Window and session requests of one snapshot; only users with an event before it.
+
+    Args:
+        events: the event table, sorted by user, time and source row.
+        time: UTC, of the snapshot.
+        split: the horizon, what counts as taken, and ``as_of``, past which no label reaches.
+        options: how many.
+        rng: the source of randomness of the samples.
+
+    Returns:
+        ``user_id, as_of, live``, the context of the visits, ``snapshot_time``, ``label_end``.
+    """
+    started = events.filter(pl.col(c.TIMESTAMP) < time).select(c.USER_ID).unique()
+    targets = events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
+    parts = []
+    if time + split.horizon <= split.as_of:
+        window = _window_requests(targets, started, time, time + split.horizon)
+        parts.append(_sample(window, options.window_queries, rng))
+    sessions = _session_requests(events, targets, started, time, min(time + WEEK, split.as_of))
+    parts.append(_sample(sessions, options.session_queries, rng))
+    return pl.concat(parts, how="diagonal_relaxed").with_columns(
+        pl.lit(time).alias(f.SNAPSHOT_TIME)
+    )
+
+
+def _window_requests(
+    targets: pl.DataFrame, started: pl.DataFrame, time: datetime, end: datetime
+) -> pl.DataFrame:
+    """Everybody who took something in ``[time, end)``, asked as of ``time``."""
+    users = (
+        targets.filter(pl.col(c.TIMESTAMP).is_between(time, end, "left"))
+        .select(c.USER_ID)
+        .unique()
+        .join(started, on=c.USER_ID, how="semi")
+        .sort(c.USER_ID)
+    )
+    return users.with_columns(
+        pl.lit(time).alias(c.AS_OF), pl.lit(end).alias(LABEL_END), pl.lit(False).alias(c.LIVE)
+    )
+
+
+def _session_requests(
+    events: pl.DataFrame,
+    targets: pl.DataFrame,
+    started: pl.DataFrame,
+    time: datetime,
+    end: datetime,
+) -> pl.DataFrame:
+    """Visits in which something was taken in ``[time, end)``, asked at their first event."""
+    within = pl.col(c.TIMESTAMP).is_between(time, end, "left")
+    first = pl.col(c.DEVICE_TYPE, c.CATEGORY, c.SEARCH_QUERY).first()
+    return (
+        events.filter(within)
+        .join(targets.filter(within), on=[c.USER_ID, c.SESSION_ID], how="semi")
+        .join(started, on=c.USER_ID, how="semi")
+        .group_by(c.USER_ID, c.SESSION_ID, maintain_order=True)
+        .agg(
+            pl.col(c.TIMESTAMP).min().alias(c.AS_OF),
+            (pl.col(c.TIMESTAMP).max() + timedelta(microseconds=1)).alias(LABEL_END),
+            first,
+        )
+        .drop(c.SESSION_ID)
+        .sort(c.USER_ID, c.AS_OF)
+        .with_columns(pl.lit(True).alias(c.LIVE))
+    )
+
+
+def _sample(requests: pl.DataFrame, most: int, rng: np.random.Generator) -> pl.DataFrame:
+    if requests.height <= most:
+        return requests
+    return requests[np.sort(rng.choice(requests.height, most, replace=False))]

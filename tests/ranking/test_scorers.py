@@ -1,0 +1,106 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys_kedro import columns as c
+from recsys_kedro.ranking.scorers import (
+    TAKEN,
+    VISITED,
+    ScorerOptions,
+    Scorers,
+    behaviours,
+    fit_scorers,
+)
+from recsys_kedro.vocabulary import Vocabulary
+
+PRODUCTS = Vocabulary.fit(["a", "b", "c"])
+OPTIONS = ScorerOptions(
+    popularity_half_lives_days=(10, 20), history_half_lives_days=(10, 20), ease_l2=1
+)
+
+
+@pytest.fixture
+def fit(day):
+    def fit(events, options=OPTIONS, at=100):
+        weights = behaviours(events, (c.PURCHASE,), options)
+        return fit_scorers(events, PRODUCTS, day(at), weights, options)
+
+    return fit
+
+
+def test_visits_are_read_where_there_are_any(make_events):
+    bought = make_events(("ann", "a", 1), ("ann", "a", 2, c.RETURN))
+    assert behaviours(bought, (c.PURCHASE,), OPTIONS) == {TAKEN: {c.PURCHASE: 1.0}}
+    seen = make_events(("ann", "a", 1), ("ann", "a", 2, c.CLICK))
+    weights = behaviours(seen, (c.PURCHASE,), OPTIONS)
+    assert weights[TAKEN] == {c.PURCHASE: 1.0}
+    assert weights[VISITED] == {c.PRODUCT_VIEW: 0.1, c.CLICK: 0.2, c.ADD_TO_CART: 0.5}
+
+
+def test_popularity_forgets_by_half_lives(make_events, fit):
+    scorers = fit(make_events(("ann", "a", 80), ("ben", "a", 90), ("ann", "b", 90, c.CLICK)))
+    expected = [[0.5**2 + 0.5**1, 0.5**1 + 0.5**0.5], [0, 0], [0, 0]]
+    np.testing.assert_allclose(scorers.popularity, expected, rtol=1e-6)
+
+
+def test_repeats_are_counted_over_sessions(make_events, fit):
+    events = make_events(
+        ("ann", "a", 80), ("ann", "a", 90), ("ben", "a", 90), ("ben", "b", 90), ("ben", "b", 90),
+    )  # fmt: skip
+    scorers = fit(events)
+    np.testing.assert_allclose(scorers.users, [2, 1, 0])
+    expected = [(1 + 1) / (2 + 5), (0 + 1) / (1 + 5), (0 + 1) / (0 + 5)]
+    np.testing.assert_allclose(scorers.repeat_rate, expected, rtol=1e-6)
+
+
+def test_neighbours_are_cosines(make_events, fit):
+    events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90))
+    expected = [[0, 1 / 2**0.5, 0], [1 / 2**0.5, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(fit(events).neighbours[TAKEN].toarray(), expected, rtol=1e-6)
+
+
+def test_scores_of_the_catalogue(make_events, fit, ask):
+    events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90))
+    scorers = fit(events)
+    scores = scorers.catalogue_scores(ask(events, "ben", "nobody"), PRODUCTS)
+    np.testing.assert_allclose(scores["own_taken_short"], [[0, 0.5, 0], [0, 0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(scores["own_taken_long"], [[0, 0.5**0.5, 0], [0, 0, 0]], rtol=1e-6)
+    near = [[0.5 / 2**0.5, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(scores["neighbours_taken_short"], near, rtol=1e-6)
+    assert scorers.ease is not None
+    np.testing.assert_allclose(scores["ease_taken_short"][0], 0.5 * scorers.ease[1], rtol=1e-6)
+
+
+def test_many_products_have_no_ease(make_events, fit, ask):
+    events = make_events(("ann", "a", 80), ("ann", "b", 80))
+    scorers = fit(events, OPTIONS.model_copy(update={"ease_max_products": 2}))
+    assert scorers.ease is None
+    assert not any("ease" in name for name in scorers.catalogue_scores(ask(events, "ann"), PRODUCTS))
+
+
+def test_only_the_past_is_seen(random_events, fit, day):
+    past = random_events.filter(random_events[c.TIMESTAMP] < day(50))
+    assert past.height < random_events.height
+    seen, all_ = fit(past, at=50), fit(random_events, at=50)
+    for name in ("popularity", "repeat_rate", "users", "ease"):
+        np.testing.assert_array_equal(getattr(seen, name), getattr(all_, name))
+    for behaviour in (TAKEN, VISITED):
+        assert (seen.neighbours[behaviour] != all_.neighbours[behaviour]).nnz == 0
+
+
+@pytest.mark.parametrize("most", [0, 10])
+def test_save_and_load(make_events, fit, ask, tmp_path, most):
+    events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90, c.CLICK))
+    scorers = fit(events, OPTIONS.model_copy(update={"ease_max_products": most}))
+    scorers.save(tmp_path / "scorers.safetensors")
+    loaded = Scorers.load(tmp_path / "scorers.safetensors")
+    plain = replace(scorers, neighbours={}, ease=None, popularity=0, repeat_rate=0, users=0)
+    assert plain == replace(loaded, neighbours={}, ease=None, popularity=0, repeat_rate=0, users=0)
+    assert (loaded.ease is None) == (most == 0)
+    queries = ask(events, "ann", "ben")
+    expected = scorers.catalogue_scores(queries, PRODUCTS)
+    scores = loaded.catalogue_scores(queries, PRODUCTS)
+    assert scores.keys() == expected.keys()
+    for name in scores:
+        np.testing.assert_array_equal(scores[name], expected[name])
