@@ -34,7 +34,9 @@ def write_log(folder):
     count = 9_000
     user = rng.integers(120, size=count)
     product = np.where(
-        rng.random(count) < 0.8, user % 3 * 30 + rng.zipf(1.6, count) % 30, rng.integers(90, size=count)
+        rng.random(count) < 0.8,
+        user % 3 * 30 + rng.zipf(1.6, count) % 30,
+        rng.integers(90, size=count),
     )
     second = np.sort(rng.integers(100 * 86_400, size=count))
     log = pl.DataFrame(

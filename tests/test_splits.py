@@ -86,7 +86,7 @@ def test_an_empty_window_is_named_with_what_to_do(daily, day, test_start, window
 
 
 def test_no_events_cannot_be_split(make_events):
-    with pytest.raises(ValueError, match="the table is empty.*rejected_events"):
+    with pytest.raises(ValueError, match=r"the table is empty.*rejected_events"):
         make_time_split(make_events(), None, SplitOptions())
 
 

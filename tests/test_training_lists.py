@@ -6,6 +6,7 @@ import pytest
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
+from recsys_kedro.ranking.candidates import CandidateOptions
 from recsys_kedro.splits import targets_between
 from recsys_kedro.training_lists import HISTORY_LENGTH, TrainingLists, list_times
 from recsys_kedro.training_requests import LABEL_END
@@ -42,7 +43,15 @@ def described(lists, queries):
             **dict(zip(lists.feature_names, lists.features.astype(np.float32).T, strict=True)),
         }
     )
-    keys = (f.SNAPSHOT_TIME, c.USER_ID, c.AS_OF, LABEL_END, HISTORY_LENGTH, c.LIVE, *f.TOP_CATEGORIES)
+    keys = (
+        f.SNAPSHOT_TIME,
+        c.USER_ID,
+        c.AS_OF,
+        LABEL_END,
+        HISTORY_LENGTH,
+        c.LIVE,
+        *f.TOP_CATEGORIES,
+    )
     frame = asked.filter(queries).select("row", *keys).join(frame, on="row")
     return frame.drop("row").sort(f.SNAPSHOT_TIME, c.USER_ID, c.AS_OF, c.PRODUCT_ID)
 
@@ -105,7 +114,42 @@ def test_lists_stand_as_long_as_asked(shop_lists):
         pl.col(c.LIVE).sum().alias("live"), (~pl.col(c.LIVE)).sum().alias("window")
     )
     assert (kinds["live"].max(), kinds["window"].max()) == (20, 40)
-    assert not lists.label[~lists.proposed].mean() < 1, "what nobody proposed was taken"
+    assert lists.label[~lists.proposed].all(), "what nobody proposed was taken"
+
+
+def test_the_label_ends_before_its_end(build_shop_lists, shop_events, shop_snapshots, shop_split):
+    time = shop_snapshots[f.SNAPSHOT_TIME].unique().sort()[2]
+    snapshot = shop_snapshots.filter(pl.col(f.SNAPSHOT_TIME) == time)
+    at_end = pl.col(c.TIMESTAMP).dt.date() == (time + shop_split.horizon).date()
+    assert shop_events.filter(at_end, pl.col(c.EVENT_TYPE) == c.PURCHASE).height > 0
+    events = shop_events.with_columns(
+        pl.when(at_end)
+        .then(pl.lit(time + shop_split.horizon))
+        .otherwise(c.TIMESTAMP)
+        .alias(c.TIMESTAMP)
+    )
+    window = ~pl.col(c.LIVE)
+    tied = described(build_shop_lists(events, snapshot), window)
+    assert tied.equals(described(build_shop_lists(events.filter(~at_end), snapshot), window))
+
+
+def test_profiles_are_as_of_the_snapshot(shop_lists, shop_events):
+    asked = shop_lists.requests.with_row_index("row")
+    asked = asked.select("row", c.USER_ID, f.SNAPSHOT_TIME, f.TOTAL_PURCHASES)
+    age = pl.col(f.SNAPSHOT_TIME) - pl.col(c.TIMESTAMP)
+    bought = (
+        shop_events.filter(pl.col(c.EVENT_TYPE) == c.PURCHASE)
+        .join(asked, on=c.USER_ID)
+        .filter(age > timedelta(0), age <= timedelta(days=30))
+    )
+    counts = np.bincount(bought["row"], minlength=asked.height)
+    assert asked[f.TOTAL_PURCHASES].to_list() == counts.tolist()
+
+
+def test_sampled_negatives_are_nothing_that_the_user_has_taken(build_shop_lists):
+    lists = build_shop_lists(candidates=CandidateOptions(history=0), sampled_negatives=40)
+    assert (lists.taken & lists.label).any()
+    assert not (lists.taken & ~lists.label).any()
 
 
 def test_all_rows_of_a_list_share_its_request(shop_lists):
@@ -143,8 +187,9 @@ def test_later_snapshots_leave_no_trace_either(
     truncated = build_shop_lists(shop_events.filter(pl.col(c.TIMESTAMP) < now), before, **every)
     full = build_shop_lists(snapshots=shop_snapshots, **every)
     assert len(truncated.products) < len(full.products)
-    mine, all_ = described(truncated, pl.lit(value=True)), described(
-        full, pl.col(f.SNAPSHOT_TIME) <= times[1]
+    mine, all_ = (
+        described(truncated, pl.lit(value=True)),
+        described(full, pl.col(f.SNAPSHOT_TIME) <= times[1]),
     )
     known = pl.col(c.PRODUCT_ID).is_in(truncated.products.ids.implode())
     assert mine.height > 1_000
@@ -173,9 +218,7 @@ def test_what_happens_after_a_snapshot_changes_only_labels(
         for events in (shop_events, changed)
     ]
     assert not lists[0].filter("label").equals(lists[1].filter("label"))
-    proposed = [
-        each.filter("proposed").drop("label", "proposed") for each in lists
-    ]
+    proposed = [each.filter("proposed").drop("label", "proposed") for each in lists]
     assert proposed[0].height > 1_000
     assert proposed[0].equals(proposed[1])
 
@@ -206,9 +249,7 @@ def test_known_at_a_cut_of_the_latest_snapshots(shop_lists, shop_split):
     assert known.requests[f.SNAPSHOT_TIME].min() == windows[0]
     assert known.requests[LABEL_END].max() <= cut
     assert described(known, pl.lit(value=True)).equals(
-        described(
-            shop_lists, (pl.col(LABEL_END) <= cut) & (pl.col(f.SNAPSHOT_TIME) >= windows[0])
-        )
+        described(shop_lists, (pl.col(LABEL_END) <= cut) & (pl.col(f.SNAPSHOT_TIME) >= windows[0]))
     )
 
 
@@ -244,7 +285,7 @@ def test_a_product_that_no_snapshot_knows_is_nobodys_label(
 def test_no_labels_at_all_is_an_error(build_shop_lists, shop_events, shop_snapshots):
     visits = shop_events.with_columns(pl.lit(c.PRODUCT_VIEW).alias(c.EVENT_TYPE))
     few = shop_snapshots.filter(pl.col(f.SNAPSHOT_TIME) == pl.col(f.SNAPSHOT_TIME).min())
-    with pytest.raises(ValueError, match="no query with a label.*smaller split.horizon_days"):
+    with pytest.raises(ValueError, match=r"no query with a label.*smaller split\.horizon_days"):
         build_shop_lists(visits, few)
 
 

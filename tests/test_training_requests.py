@@ -57,8 +57,8 @@ def test_a_window_that_is_not_over_has_no_requests(make_events, ask):
 
 def test_session_requests_ask_at_the_first_event_of_the_visit(make_events, ask, day):
     events = make_events(
-        ("ann", "a", 1), ("ann", "b", 31, c.CLICK), ("ann", "b", 31.01), ("ann", "c", 31.02, c.CLICK),
-        ("ann", "d", 33, c.CLICK), ("ben", "e", 32), ("ann", "e", 37),
+        ("ann", "a", 1), ("ann", "b", 31, c.CLICK), ("ann", "b", 31.01),
+        ("ann", "c", 31.02, c.CLICK), ("ann", "d", 33, c.CLICK), ("ben", "e", 32), ("ann", "e", 37),
     )  # fmt: skip
     events = events.with_columns(
         pl.format("{}-{}", c.USER_ID, pl.col(c.TIMESTAMP).dt.date()).alias(c.SESSION_ID),

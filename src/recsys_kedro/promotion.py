@@ -97,7 +97,9 @@ def decide(
         champion_recommendations: its validation lists, fitted on the same data; None without
             a champion.
         truth: of the users who had any event before the window.
-        margin, resamples, confidence: see ``DeploymentOptions``.
+        margin: how far NDCG@10 of a refresh may fall.
+        resamples: bootstrap resamples.
+        confidence: of the interval.
         seed: of the bootstrap.
     """
     best = best_choice(choices)

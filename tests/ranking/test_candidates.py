@@ -41,7 +41,9 @@ def ids(snapshot, candidates, query=0):
 @pytest.fixture(scope="module")
 def snapshot(random_events, random_features, make_snapshot):
     """Of 60 products the last ten are not known yet."""
-    return make_snapshot(random_events, random_features[:50], Vocabulary.fit(random_features[c.PRODUCT_ID]))
+    return make_snapshot(
+        random_events, random_features[:50], Vocabulary.fit(random_features[c.PRODUCT_ID])
+    )
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,7 @@ def test_category_share_and_rank(make_events, make_snapshot, ask):
     close(found["category_rank_match"], [[1 / 3, 1 / 3, 1, 0], [0] * 4])
 
 
-def test_engagement_is_click_rate_times_conversion(
-    make_events, make_features, make_snapshot, ask
-):
+def test_engagement_is_click_rate_times_conversion(make_events, make_features, make_snapshot, ask):
     events = make_events(("ann", "a", 90))
     snapshot = make_snapshot(events, make_features(**{f.CONVERSION_RATE: [0.5, 0.25, 0, 0]}))
     found = by_name(ask(events, "ann", "ben", **{f.CLICK_THROUGH_RATE: [0.4, None]}), snapshot)
@@ -200,7 +198,9 @@ def test_a_query_alone_and_in_a_batch_are_described_alike(
         f.CLICK_THROUGH_RATE: np.linspace(0, 1, 41),
         f.TOP_CATEGORIES[1]: [f"category {number % 8}" for number in range(41)],
     }
-    queries = ask(random_events, *(f"u{number}" for number in range(40)), "nobody", at=at, **profile)
+    queries = ask(
+        random_events, *(f"u{number}" for number in range(40)), "nobody", at=at, **profile
+    )
     scores = snapshot.scorers.catalogue_scores(queries, snapshot.vocabulary)
     taken = queries.seen(snapshot.vocabulary, [c.PURCHASE]).toarray() > 0
     candidates = propose(scores, snapshot, taken, CandidateOptions())

@@ -1,7 +1,7 @@
 import numpy as np
 
-from recsys_kedro.ranking.pair_features import pair_features
 from recsys_kedro.ranking.candidates import CandidateOptions, propose
+from recsys_kedro.ranking.pair_features import pair_features
 from recsys_kedro.ranking.snapshot import Snapshot
 
 

@@ -146,7 +146,7 @@ class BatchMaker:
     def _list_rows(
         self, rows: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(B, C) rows of the lists, those taken first, then others at random; and which are real."""
+        """(B, C) rows of the lists, taken first, then others at random; and which are real."""
         start, stop = self.lists.offsets[rows], self.lists.offsets[rows + 1]
         query, flat = ranges(start, stop)
         taken_later = self.lists.label[flat] & self.lists.proposed[flat]
@@ -172,10 +172,13 @@ class BatchMaker:
         wanted[query[new], np.searchsorted(retrieved, positive)] = True
         had = np.isin(history.product, retrieved)
         forbidden = np.zeros_like(wanted)
-        forbidden[
-            history.row[had], np.searchsorted(retrieved, history.product[had])
-        ] = True
-        return retrieved, np.log(expected[retrieved]).astype(np.float32), wanted, forbidden & ~wanted
+        forbidden[history.row[had], np.searchsorted(retrieved, history.product[had])] = True
+        return (
+            retrieved,
+            np.log(expected[retrieved]).astype(np.float32),
+            wanted,
+            forbidden & ~wanted,
+        )
 
 
 @dataclass(frozen=True)
@@ -197,8 +200,10 @@ class EventArrays:
     @classmethod
     def of(cls, events: pl.DataFrame, vocabulary: Vocabulary) -> "EventArrays":
         """The columns of an event table, sorted by user, time and source row."""
-        first_row = events.with_row_index("first_row").group_by(c.USER_ID).agg(
-            pl.col("first_row").min().cast(pl.Int64)
+        first_row = (
+            events.with_row_index("first_row")
+            .group_by(c.USER_ID)
+            .agg(pl.col("first_row").min().cast(pl.Int64))
         )
         return cls(
             vocabulary.encode(events[c.PRODUCT_ID]),

@@ -46,7 +46,7 @@ class HybridEncoders:
             products,
             UserEncoder.fit(with_all_features(requests), products, options),
             CategoryEncoder.fit(requests[c.DEVICE_TYPE], options.min_count),
-            (requests[c.AS_OF].max() - requests[c.AS_OF].min()).days >= DAYS_PER_YEAR,
+            _days_spanned(requests[c.AS_OF]) >= DAYS_PER_YEAR,
         )
 
     def product_tensors(self, features: pl.DataFrame) -> ProductTensors:
@@ -87,6 +87,11 @@ class HybridEncoders:
             CategoryEncoder.load(folder / "devices.parquet"),
             json.loads((folder / "seasonal.json").read_text(encoding="utf-8")),
         )
+
+
+def _days_spanned(times: pl.Series) -> float:
+    microseconds = times.dt.epoch("us").to_numpy()
+    return float(np.ptp(microseconds)) / 86_400e6 if len(microseconds) else 0.0
 
 
 def with_all_features(requests: pl.DataFrame) -> pl.DataFrame:

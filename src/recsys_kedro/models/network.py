@@ -110,7 +110,8 @@ class ContentEncoder(nn.Module):
             self.words(tokens, offsets),
             products.numbers[index_U],
         )
-        return self.mix(torch.cat(parts, dim=1))
+        mixed: Tensor = self.mix(torch.cat(parts, dim=1))
+        return mixed
 
 
 class HistoryEncoder(nn.Module):
@@ -136,9 +137,7 @@ class HistoryEncoder(nn.Module):
         pooled_BK2D = weighted_EK2D.new_zeros(size, *weighted_EK2D.shape[1:])
         pooled_BK2D = pooled_BK2D.index_add(0, history.row, weighted_EK2D)
         events_B = torch.bincount(history.row, minlength=size)
-        return torch.where(
-            (events_B > 0)[:, None], self.join(pooled_BK2D.flatten(1)), self.nobody
-        )
+        return torch.where((events_B > 0)[:, None], self.join(pooled_BK2D.flatten(1)), self.nobody)
 
 
 class HybridNetwork(nn.Module):
@@ -213,12 +212,14 @@ class HybridNetwork(nn.Module):
         fusion_inputs = torch.cat(
             [collaborative_BCD, content_BCD, context_BCD, affinities_BC2, pair_BCF], dim=2
         )
-        return (self.fusion(fusion_inputs) + self.shortcut(pair_BCF)).squeeze(2)
+        score_BC1: Tensor = self.fusion(fusion_inputs) + self.shortcut(pair_BCF)
+        return score_BC1.squeeze(2)
 
     def retrieve(self, users: UserVectors, product_U2D: Tensor, index_U: Tensor) -> Tensor:
         """(B, U) inner products of users and products, plus the products' bias."""
         user_B2D = torch.cat([users.collaborative, users.content], dim=1)
-        return user_B2D @ product_U2D.T + self.bias(index_U).squeeze(1)
+        bias_U1: Tensor = self.bias(index_U)
+        return user_B2D @ product_U2D.T + bias_U1.squeeze(1)
 
 
 TIME_NUMBERS = 7

@@ -30,7 +30,6 @@ MODELS: dict[str, type[Recommender]] = {
 }
 
 
-
 class AnyModel:
     """Reads a model of any kind from the folder that its ``save`` wrote."""
 

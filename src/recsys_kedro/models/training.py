@@ -130,7 +130,7 @@ def _train_epoch(
             loss = torch.stack(list(losses.values())).sum()
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         _clip(task.network, options.clip_norm)
         for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
             optimizer.step()
@@ -149,9 +149,10 @@ def _is_cuda(device: torch.device) -> bool:
 def _sparse_parameters(network: nn.Module) -> set[nn.Parameter]:
     """Weights of embeddings whose gradient has only the rows that a batch touched."""
     return {
-        module.weight
+        parameter
         for module in network.modules()
         if isinstance(module, nn.Embedding) and module.sparse
+        for parameter in module.parameters()
     }
 
 
