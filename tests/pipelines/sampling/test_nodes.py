@@ -5,11 +5,11 @@ import pytest
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.pipelines.feature_engineering.nodes import split_time
 from recsys_kedro.pipelines.sampling.nodes import (
     build_evaluation_queries,
     build_lists,
     build_truth,
-    split_time,
 )
 from recsys_kedro.schemas import TRUTH
 from recsys_kedro.splits import SplitOptions, make_time_split

@@ -8,6 +8,7 @@ from datetime import datetime
 import narwhals as nw
 import polars as pl
 from narwhals.typing import IntoFrame
+from pydantic import AwareDatetime
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
@@ -15,7 +16,14 @@ from recsys_kedro.features.portable import Table
 from recsys_kedro.features.product import product_features
 from recsys_kedro.features.snapshots import product_snapshots, snapshot_times
 from recsys_kedro.features.user import user_features
-from recsys_kedro.splits import TimeSplit
+from recsys_kedro.splits import SplitOptions, TimeSplit, make_time_split
+
+
+def split_time(
+    events: pl.DataFrame, as_of: AwareDatetime | None, options: SplitOptions
+) -> TimeSplit:
+    """Lay the one global time split."""
+    return make_time_split(events, as_of, options)
 
 
 def build_user_features(

@@ -3,27 +3,19 @@
 from datetime import datetime
 
 import polars as pl
-from pydantic import AwareDatetime
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.fitting import queries_at
 from recsys_kedro.queries import Queries
-from recsys_kedro.splits import SplitOptions, TimeSplit, make_time_split, window_truth
+from recsys_kedro.splits import TimeSplit, window_truth
 from recsys_kedro.training_lists import (
     SamplingOptions,
     TrainingLists,
     build_training_lists,
     list_times,
 )
-
-
-def split_time(
-    events: pl.DataFrame, as_of: AwareDatetime | None, options: SplitOptions
-) -> TimeSplit:
-    """Lay the one global time split."""
-    return make_time_split(events, as_of, options)
 
 
 def build_truth(events: pl.DataFrame, split: TimeSplit) -> tuple[pl.DataFrame, pl.DataFrame]:

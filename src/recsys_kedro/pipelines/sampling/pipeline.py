@@ -6,17 +6,13 @@ from recsys_kedro.pipelines.sampling.nodes import (
     build_evaluation_queries,
     build_lists,
     build_truth,
-    split_time,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Events and features in; split, truths, queries and training lists out."""
+    """Events and features in; truths, queries and training lists out."""
     return Pipeline(
         [
-            Node(
-                split_time, ["events", "params:as_of", "params:split"], "split", name="split_time"
-            ),
             Node(
                 build_truth,
                 ["events", "split"],

@@ -1,0 +1,153 @@
+"""The hybrid on a small simulated shop; it keeps the contract that the other models keep."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from recsys_kedro import columns as c
+from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.fitting import figures_of, fit_model, queries_at, recommend_tasks, training_data
+from recsys_kedro.models.hybrid import Hybrid, HybridOptions
+from recsys_kedro.queries import build_queries
+from recsys_kedro.splits import window_truth
+
+SEED = 5
+SMALL = {"training": {"epochs": 2, "batch_size": 32}, "list_size": 32}
+
+
+@pytest.fixture(scope="module")
+def data(shop, shop_events, shop_snapshots, shop_lists, shop_split):
+    cut = shop_split.test_start
+    tables = (shop_events, shop.products, shop.users, shop_snapshots, shop_lists)
+    return training_data(*tables, shop_split, cut)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return Hybrid.fit(data, HybridOptions.model_validate(SMALL), SEED)
+
+
+@pytest.fixture(scope="module")
+def queries(shop, shop_events, data):
+    users = shop_events.select(c.USER_ID).unique().sort(c.USER_ID).head(25)
+    return queries_at(users, shop_events, shop.products, shop.users, data.cut, FeatureOptions())
+
+
+def test_same_seed_same_losses_and_lists(data, model, queries):
+    again = Hybrid.fit(data, HybridOptions.model_validate(SMALL), SEED)
+    for one, other in zip(model.epochs, again.epochs, strict=True):
+        assert one["loss_all"] == pytest.approx(other["loss_all"], abs=1e-6)
+    assert_frame_equal(
+        model.recommend(queries, 10, exclude_seen=False),
+        again.recommend(queries, 10, exclude_seen=False),
+    )
+    assert model.epochs[1]["loss_all"] < model.epochs[0]["loss_all"]
+
+
+def test_the_future_leaves_no_trace(data, model, queries, shop_events, shop_snapshots):
+    """A fit that is handed later events and snapshots gives the same lists as of the cut."""
+    later = data.events.tail(500).with_columns(
+        pl.col(c.TIMESTAMP) + timedelta(days=365),
+        pl.lit(c.PURCHASE).alias(c.EVENT_TYPE),
+        pl.col(c.SOURCE_ROW) + 1_000_000,
+    )
+    mixed = pl.concat([shop_events, later]).sort(c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW)
+    changed = replace(data, events=mixed.filter(pl.col(c.TIMESTAMP) < data.cut))
+    future = shop_snapshots.filter(pl.col("snapshot_time") > data.cut)
+    assert future.height > 0
+    changed = replace(
+        changed, product_snapshots=shop_snapshots.filter(pl.col("snapshot_time") <= data.cut)
+    )
+    fitted = Hybrid.fit(changed, HybridOptions.model_validate(SMALL), SEED)
+    assert_frame_equal(
+        model.recommend(queries, 10, exclude_seen=True),
+        fitted.recommend(queries, 10, exclude_seen=True),
+    )
+
+
+def test_loaded_model_gives_the_same_lists_and_holds_no_pickle(model, queries, tmp_path):
+    model.save(tmp_path)
+    loaded = Hybrid.load(tmp_path)
+    assert_frame_equal(
+        model.recommend(queries, 10, exclude_seen=True),
+        loaded.recommend(queries, 10, exclude_seen=True),
+    )
+    kinds = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert kinds <= {".json", ".parquet", ".safetensors"}
+    assert loaded.options == model.options
+
+
+@pytest.mark.parametrize("k", [1, 10, 10_000])
+def test_lists_are_ordered_whole_and_of_known_products(model, queries, k):
+    found = model.recommend(queries, k, exclude_seen=False)
+    assert found.select(c.QUERY, c.PRODUCT_ID).is_unique().all()
+    per_query = found.group_by(c.QUERY, maintain_order=True).agg(c.RANK, c.SCORE)
+    assert per_query.height == len(queries)
+    for ranks, scores in per_query.select(c.RANK, c.SCORE).iter_rows():
+        assert ranks == list(range(1, len(ranks) + 1))
+        assert scores == sorted(scores, reverse=True)
+        assert len(ranks) <= k
+    assert found[c.PRODUCT_ID].is_in(model.snapshot.vocabulary.ids.implode()).all()
+
+
+def test_exclude_seen_leaves_out_what_was_bought_and_nothing_else(model, queries):
+    every = model.recommend(queries, 10_000, exclude_seen=False)
+    new = model.recommend(queries, 10_000, exclude_seen=True)
+    bought = queries.history.with_columns(pl.Series(c.QUERY, queries.rows)).filter(
+        pl.col(c.EVENT_TYPE) == c.PURCHASE
+    )
+    expected = every.join(bought, on=[c.QUERY, c.PRODUCT_ID], how="anti")
+    keys = [c.QUERY, c.PRODUCT_ID]
+    assert_frame_equal(expected.select(keys).sort(keys), new.select(keys).sort(keys))
+
+
+def test_one_query_alone_gets_what_it_gets_among_others(model, queries):
+    together = model.recommend(queries, 10, exclude_seen=False)
+    for row in (0, 7, 24):
+        alone = model.recommend(queries.slice(row, row + 1), 10, exclude_seen=False)
+        there = together.filter(pl.col(c.QUERY) == row).with_columns(pl.col(c.QUERY) * 0)
+        assert_frame_equal(alone, there, abs_tol=1e-5)
+
+
+def test_score_gives_the_scores_of_the_lists(model, queries):
+    found = model.recommend(queries, 5, exclude_seen=False)
+    shuffled = found.sample(fraction=1.0, shuffle=True, seed=1)
+    scores = model.score(queries, shuffled)
+    assert scores == pytest.approx(shuffled[c.SCORE].to_numpy(), abs=1e-4)
+    unknown = shuffled.head(1).with_columns(pl.lit("no such product").alias(c.PRODUCT_ID))
+    assert model.score(queries, unknown)[0] == -float("inf")
+
+
+def test_stranger_and_history_of_unknown_products_get_lists(model, shop_events, data):
+    odd = shop_events.head(3).with_columns(
+        pl.lit("odd").alias(c.USER_ID), pl.lit("no such product ☕").alias(c.PRODUCT_ID)
+    )
+    requests = pl.DataFrame({c.USER_ID: ["odd", "stranger"], c.AS_OF: [data.cut] * 2})
+    found = model.recommend(build_queries(odd, requests), 5, exclude_seen=True)
+    assert found.group_by(c.QUERY).len()["len"].to_list() == [5, 5]
+
+
+def test_tastes_are_found(shop, shop_events, shop_split, data, model):
+    """20 % above popularity on the mean of both tasks, on the test window."""
+    truth = window_truth(shop_events, data.cut, shop_split.end, shop_split)
+    started = data.events.select(c.USER_ID).unique()
+    truth = truth.join(started, on=c.USER_ID, how="semi")
+    asked = queries_at(truth, shop_events, shop.products, shop.users, data.cut, FeatureOptions())
+    popular = fit_model("popularity", {}, data, SEED)
+    mine = figures_of(truth, recommend_tasks(model, asked))
+    theirs = figures_of(truth, recommend_tasks(popular, asked))
+    assert mine["mean_ndcg@10"] > 1.2 * theirs["mean_ndcg@10"]
+
+
+def test_without_lists_the_error_says_what_to_run(data):
+    with pytest.raises(ValueError, match="run the sampling pipeline first"):
+        Hybrid.fit(replace(data, lists=None), HybridOptions(), SEED)
+
+
+def test_before_the_first_list_the_error_says_what_to_change(data, shop_split):
+    early = replace(data, cut=shop_split.validation_start - timedelta(days=365))
+    with pytest.raises(ValueError, match=r"split\.horizon_days"):
+        Hybrid.fit(early, HybridOptions(), SEED)
