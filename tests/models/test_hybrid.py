@@ -43,6 +43,7 @@ def test_same_seed_same_losses_and_lists(data, model, queries):
     assert_frame_equal(
         model.recommend(queries, 10, exclude_seen=False),
         again.recommend(queries, 10, exclude_seen=False),
+        abs_tol=1e-6,
     )
     assert model.epochs[1]["loss_all"] < model.epochs[0]["loss_all"]
 
@@ -65,6 +66,7 @@ def test_the_future_leaves_no_trace(data, model, queries, shop_events, shop_snap
     assert_frame_equal(
         model.recommend(queries, 10, exclude_seen=True),
         fitted.recommend(queries, 10, exclude_seen=True),
+        abs_tol=1e-6,
     )
 
 

@@ -19,7 +19,7 @@ from recsys_kedro.models.base import QUERY_BATCH, TrainingData, Validation
 from recsys_kedro.models.hybrid import Hybrid, HybridOptions, Retrieved
 from recsys_kedro.models.hybrid_batches import Batch, BatchMaker, EventArrays
 from recsys_kedro.models.hybrid_encoders import HybridEncoders
-from recsys_kedro.models.network import HybridNetwork, ProductTensors, Sizes
+from recsys_kedro.models.network import HybridNetwork, ProductTensors, Sizes, rows_of
 from recsys_kedro.models.training import SCORE, Task, choose_device, train
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.product_state import product_state
@@ -184,11 +184,11 @@ def losses(model: Hybrid, batch: Batch) -> Mapping[str, Tensor]:
     network, options = model.network, model.options
     products = model.products._replace(numbers=batch.numbers)
     vector_U2D = network.product_vectors(products, batch.distinct)
-    vector_E2D = vector_U2D[batch.history_position]
+    vector_E2D = rows_of(vector_U2D, batch.history_position)
     users = network.user_vectors(batch.requests, batch.history, vector_E2D)
-    score_BC = network.rank(users, vector_U2D[batch.candidate], batch.pair).float()
+    score_BC = network.rank(users, rows_of(vector_U2D, batch.candidate), batch.pair).float()
     index_R = batch.distinct[batch.retrieved]
-    logit_BR = network.retrieve(users, vector_U2D[batch.retrieved], index_R).float()
+    logit_BR = network.retrieve(users, rows_of(vector_U2D, batch.retrieved), index_R).float()
     new_BC = batch.valid & ~batch.taken
     return {
         "all": listwise_softmax(score_BC, batch.label, batch.valid),

@@ -171,6 +171,9 @@ class HybridNetwork(nn.Module):
             nn.Linear(options.hidden // 2, 1),
         )
         self.shortcut = nn.Linear(sizes.pair_features, 1)
+        # A listwise loss does not see a constant, so these would drift with rounding errors.
+        self.fusion[-1].register_parameter("bias", None)
+        self.shortcut.register_parameter("bias", None)
         self.register_buffer("mean", torch.zeros(sizes.pair_features))
         self.register_buffer("scale", torch.ones(sizes.pair_features))
         nn.init.normal_(self.product.weight, std=0.05)
@@ -232,7 +235,12 @@ def packed_softmax(logit_EK: Tensor, row_E: Tensor, size: int) -> Tensor:
     top_BK = top_BK.scatter_reduce(0, index_EK, logit_EK.detach(), "amax")
     power_EK = torch.exp(logit_EK - top_BK[row_E])
     total_BK = power_EK.new_zeros(top_BK.shape).index_add(0, row_E, power_EK)
-    return power_EK / total_BK[row_E]
+    return power_EK / rows_of(total_BK, row_E)
+
+
+def rows_of(values: Tensor, index: Tensor) -> Tensor:
+    """``values[index]`` whose gradient is summed in a fixed order, on several threads too."""
+    return values.index_select(0, index.flatten()).unflatten(0, index.shape)
 
 
 def take_packed(values: Tensor, offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
