@@ -240,7 +240,7 @@ def packed_softmax(logit_EK: Tensor, row_E: Tensor, size: int) -> Tensor:
 
 def rows_of(values: Tensor, index: Tensor) -> Tensor:
     """``values[index]`` whose gradient is summed in a fixed order, on several threads too."""
-    return values.index_select(0, index.flatten()).unflatten(0, index.shape)
+    return values.index_select(0, index.flatten()).reshape(*index.shape, *values.shape[1:])
 
 
 def take_packed(values: Tensor, offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
