@@ -92,7 +92,7 @@ def test_lazy_tables_give_the_same(tables, split):
 
 def test_every_output_has_a_catalog_entry_and_every_parameter_an_option():
     catalog = yaml.safe_load((CONF / "catalog_feature_engineering.yml").read_text())
-    assert set(catalog) == create_pipeline().outputs()
+    assert set(catalog) == create_pipeline().all_outputs()
     parameters = yaml.safe_load((CONF / "parameters_feature_engineering.yml").read_text())
     assert FeatureOptions(**parameters["features"]) == FeatureOptions()
     assert set(parameters["features"]) == set(FeatureOptions.model_fields)
