@@ -59,6 +59,22 @@ def test_best_baseline_is_promoted_when_it_is_best():
     assert "ease is best on validation" in decision.reasons[0]
 
 
+def test_decision_says_in_words_that_a_baseline_beats_the_hybrid():
+    def words(best, second):
+        both = [choice(best, 0.3), choice(second, 0.2)]
+        rivals = {best: lists(best, 30), second: lists(second, 20)}
+        return decide(both, rivals, Recipe(), None, truth(), 0.005, 200, 0.95, seed=1).reasons[0]
+
+    assert words("ease", "hybrid").endswith("so a baseline is the candidate.")
+    assert words("hybrid", "ease").endswith("next ease, 0.2000).")
+
+
+def test_new_recipe_that_is_worse_leaves_the_champion():
+    worse = gate(choice("hybrid", 0.75), Recipe(model="ease"), champion_hits=40)
+    assert not worse.promote
+    assert worse.against_champion[0] == pytest.approx((30 - 40) / 40)
+
+
 def test_refresh_passes_when_nothing_changed():
     recipe = Recipe(model="hybrid", settings={"width": 8})
     decision = gate(choice("hybrid", 0.75, width=8), recipe, champion_hits=30)
@@ -108,3 +124,9 @@ def test_value_by_user_averages_to_the_mean_of_the_tasks():
     )
     by_user = mean_of_tasks_by_user(both, lists("m", 1, users=["a", "b"]))
     assert by_user["value"].mean() == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_value_by_user_where_a_task_has_nobody():
+    """Half the weight is with a task that nobody is in, as in the mean of a choice."""
+    by_user = mean_of_tasks_by_user(truth(tasks=("all",)), lists("m", 10))
+    assert by_user["value"].mean() == pytest.approx((10 / 40 + 0) / 2)

@@ -1,6 +1,8 @@
-"""What happens in MLflow's model registry: log, register, try out, move the alias."""
+"""What happens in MLflow's model registry: log, register, try out, move the alias, read back."""
 
+import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +12,19 @@ from typing import Any
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from pydantic import ValidationError
 
 import recsys_kedro
 from recsys_kedro import columns as c
-from recsys_kedro.fitting import SCORE
+from recsys_kedro.model_card import ModelCard
 from recsys_kedro.models.base import Recommender
-from recsys_kedro.options import Options
-from recsys_kedro.promotion import Promotion, Recipe
+from recsys_kedro.models.registry import MODELS, AnyModel
+from recsys_kedro.promotion import Recipe
 from recsys_kedro.serving import pyfunc_model
-from recsys_kedro.serving.snapshot import ServingSnapshot
-from recsys_kedro.splits import TimeSplit
+from recsys_kedro.serving.check_champion import CHAMPION, champion_version, missing_champion
+from recsys_kedro.serving.recommender import UNKNOWN_USER
+from recsys_kedro.serving.snapshot import HISTORIES_FILE, ServingSnapshot
 
-CHAMPION = "champion"
 CHALLENGER = "challenger"
 RECIPE_MODEL = "recipe.model"
 RECIPE_SETTINGS = "recipe.settings"
@@ -30,56 +32,9 @@ NEEDED_TO_SERVE = (
     "implicit", "mlflow", "narwhals", "numpy", "pandera", "polars", "pydantic", "safetensors",
     "scipy", "threadpoolctl", "torch", "tqdm",
 )  # fmt: skip
+RUN_TAGS = ("git.commit", "git.dirty", "raw_events.sha256")
 SMOKE_K = 5
 NOBODY = "somebody nobody has seen"
-
-
-class ModelCard(Options):
-    """What a reader has to know of a registered model."""
-
-    shop: str
-    split: TimeSplit
-    promotion: Promotion
-    evaluation: dict[str, Any]
-
-    def as_markdown(self, model: Recommender) -> str:
-        """The card as text."""
-        recipe, split = self.promotion.recipe, self.split
-        simulated = self.shop.startswith(("simulated", "test"))
-        figures = self.promotion.figures[recipe.model]
-        tested = {
-            task: result["models"][recipe.model]["ndcg@10"]
-            for task, result in self.evaluation["tasks"].items()
-        }
-        lines = [
-            f"# {registered_name(self.shop)}: {model.name}",
-            "",
-            "Data of a simulated shop." if simulated else f"Data of the shop `{self.shop}`.",
-            f"Fitted on all events before {split.as_of.isoformat()}.",
-            "",
-            f"- Validation, {split.validation_start:%Y-%m-%d} to {split.test_start:%Y-%m-%d}: "
-            f"mean NDCG@10 {figures[SCORE]:.4f}",
-            *(
-                f"- Test, {split.test_start:%Y-%m-%d} to {split.end:%Y-%m-%d}, task {task}: "
-                f"NDCG@10 {value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
-                for task, value in tested.items()
-            ),
-            "",
-            "The figures are those of the same recipe, fitted before each window; the model "
-            "itself has seen all of the data. Full ranking over the catalogue.",
-            "",
-            "## Why it was chosen",
-            *(f"- {reason}" for reason in self.promotion.reasons),
-            "",
-            "## Use and limits",
-            "Ranks the products of this shop for its users. Users without any event get popular "
-            "products. It knows nothing that happened after its data; recent events may come "
-            "with a request. Not meant for decisions about people.",
-            "",
-            "## Settings",
-            f"```json\n{json.dumps(recipe.settings, indent=2)}\n```",
-        ]
-        return "\n".join(lines)
 
 
 def registered_name(shop: str) -> str:
@@ -88,109 +43,168 @@ def registered_name(shop: str) -> str:
 
 
 def champion_recipe(shop: str) -> Recipe:
-    """The recipe of the champion; an empty one where the registry has none."""
-    try:
-        found = mlflow.MlflowClient().get_model_version_by_alias(registered_name(shop), CHAMPION)
-    except MlflowException:
+    """The recipe of the champion; an empty one where the registry has none.
+
+    Settings that were added since are filled with their defaults, so that an old recipe can be
+    compared with a new one.
+
+    Raises:
+        ValueError: if this code cannot fit the champion's recipe.
+    """
+    found = champion_version(registered_name(shop))
+    if found is None:
         return Recipe()
-    return Recipe(model=found.tags[RECIPE_MODEL], settings=json.loads(found.tags[RECIPE_SETTINGS]))
+    try:
+        model = found.tags[RECIPE_MODEL]
+        options = MODELS[model].options_type.model_validate_json(found.tags[RECIPE_SETTINGS])
+    except (KeyError, ValidationError) as error:
+        msg = (
+            f"The champion of {found.name} (version {found.version}) has a recipe that this code "
+            f"cannot fit, so nothing can be compared with it: {error}. Restore the model or the "
+            f"setting, or take the alias '{CHAMPION}' off that version to start anew."
+        )
+        raise ValueError(msg) from error
+    return Recipe(model=model, settings=options.model_dump(mode="json"))
+
+
+def champion_model(shop: str) -> Recommender:
+    """The model that is served now, with the products and users that it was fitted on.
+
+    Raises:
+        ValueError: if the registry has no champion of the shop.
+    """
+    name = registered_name(shop)
+    missing = missing_champion(name)
+    if missing is not None:
+        raise ValueError(missing)
+    folder = mlflow.artifacts.download_artifacts(f"models:/{name}@{CHAMPION}")
+    return AnyModel.load(Path(folder) / "artifacts" / pyfunc_model.MODEL)
 
 
 def register(model: Recommender, snapshot: ServingSnapshot, card: ModelCard) -> dict[str, Any]:
     """Log the model as a pyfunc from code and register it.
 
     The alias ``champion`` moves to it if the gate passed and it answers a known and an unknown
-    user; otherwise it is the ``challenger``.
+    user; otherwise it is the ``challenger``, and serves nobody.
 
     Returns:
-        ``name, version, alias, answered`` and the smoke answers' lengths.
+        ``name, version, alias, answered``.
 
     Raises:
         RuntimeError: if it was to be promoted and does not answer.
     """
-    name = registered_name(card.shop)
-    with _run(card.shop), tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder) / pyfunc_model.MODEL)
-        snapshot.save(Path(folder) / pyfunc_model.SNAPSHOT)
-        mlflow.log_text(card.as_markdown(model), "model_card.md")
+    name, known_user = registered_name(card.shop), _somebody(snapshot)
+    with _run(card.shop) as run_tags, tempfile.TemporaryDirectory() as temporary:
+        parts = {
+            part: Path(temporary) / part for part in (pyfunc_model.MODEL, pyfunc_model.SNAPSHOT)
+        }
+        model.save(parts[pyfunc_model.MODEL])
+        snapshot.save(parts[pyfunc_model.SNAPSHOT])
+        origin = _origin(parts[pyfunc_model.SNAPSHOT], snapshot, run_tags)
+        text = card.as_markdown(origin)
+        mlflow.log_text(text, "model_card.md")
         logged = mlflow.pyfunc.log_model(
             name=name,
             python_model=pyfunc_model.__file__,
-            artifacts={
-                part: str(Path(folder) / part)
-                for part in (pyfunc_model.MODEL, pyfunc_model.SNAPSHOT)
-            },
+            artifacts={part: str(folder) for part, folder in parts.items()},
             code_paths=[str(Path(recsys_kedro.__file__).parent)],
-            pip_requirements=[
-                f"{package}=={_public(version(package))}" for package in NEEDED_TO_SERVE
-            ],
-            input_example=[{c.USER_ID: _somebody(snapshot), "k": 10}],
-            model_config={pyfunc_model.VERSION: snapshot.as_of.isoformat()},
+            pip_requirements=_requirements(),
+            input_example=[{c.USER_ID: known_user, "k": 10}],
             registered_model_name=name,
         )
-    registered = mlflow.MlflowClient().get_model_version(name, str(logged.registered_model_version))
-    _tag(registered, card)
-    answers = _smoke(registered, _somebody(snapshot))
-    return _place(registered, card, answers)
+    client = mlflow.MlflowClient()
+    registered = client.get_model_version(name, str(logged.registered_model_version))
+    client.update_model_version(name, registered.version, description=text)
+    for key, value in (_recipe_tags(card) | origin).items():
+        client.set_model_version_tag(name, registered.version, key, value)
+    return _place(
+        registered, promote=card.promotion.promote, faults=_faults(registered, known_user)
+    )
 
 
 @contextmanager
-def _run(shop: str) -> Iterator[None]:
-    """The run that is open, or one of our own."""
-    if mlflow.active_run() is not None:
-        yield
+def _run(shop: str) -> Iterator[dict[str, str]]:
+    """The run that is open, or one of our own; its tags."""
+    active = mlflow.active_run()
+    if active is not None:
+        yield dict(mlflow.get_run(active.info.run_id).data.tags)
         return
     mlflow.set_experiment(shop)
     with mlflow.start_run(run_name="register"):
-        yield
+        yield {}
 
 
-def _public(installed: str) -> str:
-    """The version without a local part such as ``+cpu``, which no index knows."""
-    return installed.split("+")[0]
+def _requirements() -> list[str]:
+    """What is installed here, without local parts such as ``+cpu``, which no index knows."""
+    return [f"{package}=={version(package).split('+')[0]}" for package in NEEDED_TO_SERVE]
 
 
 def _somebody(snapshot: ServingSnapshot) -> str:
     return str(snapshot.histories[c.USER_ID][0])
 
 
-def _tag(registered: ModelVersion, card: ModelCard) -> None:
+def _origin(folder: Path, snapshot: ServingSnapshot, run_tags: dict[str, str]) -> dict[str, str]:
+    """What the model was made from, for its card and its tags."""
+    events = (folder / HISTORIES_FILE).read_bytes()
+    return {
+        "as_of": snapshot.as_of.isoformat(),
+        "events": str(snapshot.histories.height),
+        "users": str(snapshot.histories[c.USER_ID].n_unique()),
+        "products": str(snapshot.products.height),
+        "events.sha256": hashlib.sha256(events).hexdigest(),
+        **{tag: run_tags[tag] for tag in RUN_TAGS if tag in run_tags},
+    }
+
+
+def _recipe_tags(card: ModelCard) -> dict[str, str]:
     recipe = card.promotion.recipe
-    tags = {
+    figures = {
+        f"validation.{name.replace('@', '_at_')}": f"{value:.6f}"
+        for name, value in card.promotion.figures[recipe.model].items()
+    }
+    return {
         RECIPE_MODEL: recipe.model,
         RECIPE_SETTINGS: json.dumps(recipe.settings),
-        "as_of": card.split.as_of.isoformat(),
-        "validation.mean_ndcg_at_10": f"{card.promotion.figures[recipe.model][SCORE]:.6f}",
+        **figures,
     }
-    client = mlflow.MlflowClient()
-    for key, value in tags.items():
-        client.set_model_version_tag(registered.name, registered.version, key, value)
 
 
-def _smoke(registered: ModelVersion, known_user: str) -> list[dict[str, Any]]:
-    """The answers of the registered model to a known and an unknown user."""
-    loaded = mlflow.pyfunc.load_model(f"models:/{registered.name}/{registered.version}")
-    requests = [{c.USER_ID: user, "k": SMOKE_K} for user in (known_user, NOBODY)]
-    answers: list[dict[str, Any]] = loaded.predict(requests)
-    return answers
+def _faults(registered: ModelVersion, known_user: str) -> list[str]:
+    """What is wrong with the registered model's answers to a known and an unknown user."""
+    path = list(sys.path)
+    try:
+        loaded = mlflow.pyfunc.load_model(f"models:/{registered.name}/{registered.version}")
+        answers = loaded.predict(
+            [
+                {c.USER_ID: user, "k": SMOKE_K, "filter_purchased": False}
+                for user in (known_user, NOBODY)
+            ]
+        )
+    except Exception as error:  # whatever it is, this model must not be served
+        return [f"{type(error).__name__}: {error}"]
+    finally:
+        sys.path[:] = path  # MLflow leaves the model's copy of the code in front
+    return [
+        f"user '{answer['user_id']}': {len(answer['items'])} products, fallback "
+        f"{answer['fallback']}, error {answer['error']}"
+        for answer, allowed in zip(answers, (None, UNKNOWN_USER), strict=True)
+        if answer["error"] or not answer["items"] or answer["fallback"] != allowed
+    ]
 
 
-def _place(
-    registered: ModelVersion, card: ModelCard, answers: list[dict[str, Any]]
-) -> dict[str, Any]:
-    answered = all(answer["items"] and not answer["error"] for answer in answers)
-    promote = card.promotion.promote and answered
-    alias = CHAMPION if promote else CHALLENGER
+def _place(registered: ModelVersion, *, promote: bool, faults: list[str]) -> dict[str, Any]:
+    """Give the version its alias."""
+    alias = CHAMPION if promote and not faults else CHALLENGER
     mlflow.MlflowClient().set_registered_model_alias(registered.name, alias, registered.version)
-    if card.promotion.promote and not answered:
+    if promote and faults:
         msg = (
-            f"{registered.name} version {registered.version} does not answer a smoke request: "
-            f"{answers}. The champion stays; the version has the alias {CHALLENGER}."
+            f"{registered.name} version {registered.version} passed the gate but does not answer: "
+            f"{'; '.join(faults)}. The champion stays; the version has the alias {CHALLENGER}."
         )
         raise RuntimeError(msg)
     return {
         "name": registered.name,
         "version": str(registered.version),
         "alias": alias,
-        "answered": answered,
+        "answered": not faults,
     }

@@ -16,6 +16,7 @@ from recsys_kedro.metrics.intervals import Interval, paired_interval
 from recsys_kedro.metrics.lists import ndcg_by_user
 from recsys_kedro.options import Options
 
+HYBRID = "hybrid"
 NOT_OF_THE_RECIPE = ("checkpoint_folder", "device", "stop_after")
 
 
@@ -51,6 +52,11 @@ def _essence(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def recipe_of(choice: Choice) -> Recipe:
+    """What was chosen, as a recipe."""
+    return Recipe(model=choice.model, settings=choice.settings)
+
+
 def best_choice(choices: Iterable[Choice]) -> Choice:
     """The choice with the best mean NDCG@10 of both tasks; the first of equals."""
     return max(choices, key=lambda choice: choice.figures[SCORE])
@@ -63,7 +69,7 @@ def mean_of_tasks_by_user(truth: pl.DataFrame, recommendations: pl.DataFrame) ->
     """
     by_user = ndcg_by_user(truth, recommendations, CHOSEN_AT)
     users = truth[c.USER_ID].n_unique()
-    weighted = pl.col("ndcg") * users / pl.len().over(c.TASK) / by_user[c.TASK].n_unique()
+    weighted = pl.col("ndcg") * users / pl.len().over(c.TASK) / len(c.TASKS)
     return (
         by_user.with_columns(weighted.alias("value"))
         .group_by(c.USER_ID)
@@ -85,7 +91,9 @@ def decide(
 ) -> Promotion:
     """Decide whether the best model of validation may be served.
 
-    - Without a champion it may: it is at least the best baseline, since it is the best of all.
+    The candidate is the best of all, baselines included, so it is never below the best of them.
+
+    - Without a champion it may.
     - The champion's own recipe, refreshed, passes on non-inferiority: the lower end of the
       interval of its difference may not lie below ``-margin``.
     - A new recipe needs a paired interval above zero.
@@ -103,7 +111,7 @@ def decide(
         seed: of the bootstrap.
     """
     best = best_choice(choices)
-    candidate = Recipe(model=best.model, settings=best.settings)
+    candidate = recipe_of(best)
     figures = {choice.model: choice.figures for choice in choices}
     reasons = [_ranking_in_words(best, choices)]
     interval = None
@@ -134,7 +142,10 @@ def _ranking_in_words(best: Choice, choices: list[Choice]) -> str:
     if others:
         second = best_choice(others)
         text += f"; next {second.model}, {second.figures[SCORE]:.4f}"
-    return f"{text})."
+    text += ")."
+    if best.model != HYBRID and HYBRID in {choice.model for choice in others}:
+        text += f" The {HYBRID} is not above it, so a baseline is the candidate."
+    return text
 
 
 def _against_champion(

@@ -45,7 +45,7 @@ def reasons(queries, rows, **similar):
 
 def test_history_says_when(queries):
     rows = [(0, "cup", "history"), (0, "tea", "history")]
-    assert reasons(queries, rows) == ["You had it 3 days ago", "You had it 3 weeks ago"]
+    assert reasons(queries, rows) == ["You bought it 3 days ago", "You bought it 3 weeks ago"]
 
 
 def test_neighbour_names_the_past_product_that_is_most_similar(queries):
@@ -57,7 +57,7 @@ def test_neighbour_names_the_past_product_that_is_most_similar(queries):
         vocabulary=Vocabulary.fit(["cup", "pot", "tea"]),
         neighbours=sparse.csr_matrix(similarity),
     )
-    assert told == ["Goes with Green tea", "Fits what you bought"]
+    assert told == ["Goes with Green tea", "Fits your taste"]
 
 
 def test_other_sources_have_words_of_their_own(queries):
@@ -67,9 +67,41 @@ def test_other_sources_have_words_of_their_own(queries):
         "Popular in kitchen",
         "New in kitchen",
         "Popular in this shop",
-        "Fits what you bought",
+        "Fits your taste",
     ]
 
 
 def test_product_without_a_category_is_of_the_shop(queries):
     assert reasons(queries, [(1, "tea", "new")]) == ["New in the shop"]
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (1, "in the last two days"),
+        (2, "2 days ago"),
+        (13, "13 days ago"),
+        (14, "2 weeks ago"),
+        (59, "8 weeks ago"),
+        (60, "2 months ago"),
+        (365, "12 months ago"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("event_type", "verb"), [("purchase", "bought"), ("product_view", "looked at")]
+)
+def test_how_long_ago_and_what(days, told, event_type, verb):
+    events = pl.DataFrame(
+        {
+            "user_id": ["u", "u"],
+            "product_id": ["tea", "tea"],
+            "event_type": [event_type, "return"],
+            "timestamp": [NOW - timedelta(days=days), NOW - timedelta(hours=1)],
+            "session_id": ["1", "2"],
+            "price": [1.0, 1.0],
+            "quantity": [1.0, 1.0],
+            "source_row": [1, 2],
+        }
+    )
+    asked = build_queries(events, pl.DataFrame({"user_id": ["u"], "as_of": [NOW]}))
+    assert reasons(asked, [(0, "tea", "history")]) == [f"You {verb} it {told}"]

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.product import product_features
 from recsys_kedro.features.user import user_features
@@ -117,6 +118,26 @@ def test_unknown_user_gets_popular_products_and_is_told_so(service):
     assert len(answer.items) == 3
 
 
+def test_reasons_of_a_baseline(service):
+    new = one(service, user_id="ann", k=1).items[0]
+    assert new.source == "neighbours"
+    assert new.reason in {"Goes with A cup", "Goes with A pot"}
+    own = one(service, user_id="ann", k=1, filter_purchased=False).items[0]
+    assert own.source == "history"
+    assert own.reason == "You bought it 3 weeks ago"
+
+
+def test_price_of_a_product_that_is_sold_out_is_known_but_it_is_not_popular(tables):
+    events, products, _ = tables
+    features = pl.DataFrame({c.PRODUCT_ID: ["cup"], c.PRICE: [2.5], f.IN_STOCK: [False]})
+    counts = (f.PURCHASES_30D, f.VIEWS_30D, f.PURCHASES_ALL_TIME)
+    features = features.with_columns(pl.lit(9).alias(name) for name in counts)
+    snapshot = ServingSnapshot.of(events, products, features, pl.DataFrame({c.USER_ID: []}), NOW)
+    cup = snapshot.products.row(by_predicate=pl.col(c.PRODUCT_ID) == "cup", named=True)
+    assert (cup[c.PRICE], cup[c.SCORE]) == (2.5, None)
+    assert snapshot.popular.is_empty()
+
+
 def test_user_who_has_everything_still_gets_a_list(service):
     answer = one(service, user_id="all", k=3)
     assert answer.fallback == "nothing_left"
@@ -135,6 +156,24 @@ def test_model_that_fails_costs_quality_not_the_answer(snapshot, model, monkeypa
     assert "secret detail" not in answer.model_dump_json()
 
 
+def test_request_that_breaks_the_model_does_not_cost_its_neighbours(
+    snapshot, model, monkeypatch, caplog
+):
+    healthy = model.recommend
+
+    def fail_for_bob(queries, *_, **options):
+        if "bob" in queries.requests[c.USER_ID]:
+            raise ValueError("bob")
+        return healthy(queries, *_, **options)
+
+    monkeypatch.setattr(model, "recommend", fail_for_bob)
+    requests = [{"user_id": "ann", "k": 1}, {"user_id": "bob"}, {"user_id": "eve", "k": 1}]
+    ann, bob, eve = RecommenderService(model, snapshot, "7").answer(requests, NOW)
+    assert [answer.fallback for answer in (ann, bob, eve)] == [None, "model_failed", None]
+    assert products_of(ann) == ["tea"]
+    assert set(products_of(bob)) == {"jar", "mug"}
+
+
 @pytest.mark.parametrize(
     ("request_", "named"),
     [
@@ -146,6 +185,11 @@ def test_model_that_fails_costs_quality_not_the_answer(snapshot, model, monkeypa
         ({"user_id": "ann", "events": [{"event_type": "click"}]}, "events.0.product_id:"),
         ({"user_id": "ann", "context": {"time": "yesterday"}}, "context.time"),
         ({"user_id": "ann", "colour": "secret-value"}, "colour:"),
+        ({"user_id": "ann", "context": {"time": "9999-12-31T23:59:59-12:00"}}, "context.time:"),
+        ({"user_id": "ann", "context": {"time": "0001-01-01T00:00:00+12:00"}}, "context.time:"),
+        ({"user_id": "ann", "context": {"category": "\ud800"}}, "context.category:"),
+        ({"user_id": "ann", "events": [{"product_id": "\ud800"}]}, "events.0.product_id:"),
+        ({"user_id": "\ud800"}, "user_id:"),
         ("ann", "request:"),
         (None, "request:"),
     ],

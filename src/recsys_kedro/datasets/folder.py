@@ -56,14 +56,17 @@ class FolderDataset(AbstractDataset[SavesToFolder, SavesToFolder]):
         return loaded
 
     def save(self, data: SavesToFolder) -> None:
-        """Write beside and swap, so that a run that is killed leaves the old folder whole."""
+        """Write beside and swap, so that a run that is killed never leaves half a folder."""
         fresh = self._filepath.with_name(f"{self._filepath.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        old = self._filepath.with_name(f"{self._filepath.name}.old")
+        for left_over in (fresh, old):
+            shutil.rmtree(left_over, ignore_errors=True)
         fresh.mkdir(parents=True)
         data.save(fresh)
         if self._filepath.exists():
-            shutil.rmtree(self._filepath)
+            self._filepath.rename(old)
         fresh.rename(self._filepath)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()

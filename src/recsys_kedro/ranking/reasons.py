@@ -1,7 +1,10 @@
 """Why a product is recommended, in words for the shopper."""
 
+from typing import TypeAlias
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import sparse
 
 from recsys_kedro import columns as c
@@ -20,6 +23,10 @@ from recsys_kedro.vocabulary import Vocabulary
 
 LIKE_HISTORY = (EASE, NEIGHBOURS, RETRIEVAL)
 NEWEST_READ = 50
+DAYS_PER_MONTH = 30.4
+# Days since the user last bought the product, and since any event with it but a return.
+BOUGHT, SEEN = "bought_days", "seen_days"
+Similarity: TypeAlias = sparse.csr_matrix | NDArray[np.float32]
 
 
 def with_reasons(
@@ -27,7 +34,7 @@ def with_reasons(
     queries: Queries,
     products: pl.DataFrame,
     vocabulary: Vocabulary | None = None,
-    neighbours: sparse.csr_matrix | None = None,
+    neighbours: Similarity | None = None,
 ) -> pl.DataFrame:
     """The recommendations with a column ``reason``, in their order.
 
@@ -52,19 +59,13 @@ def with_reasons(
 def _words() -> pl.Expr:
     """One sentence per row, by source."""
     source = pl.col(c.SOURCE)
-    weeks = (pl.col("days") / 7).round().cast(pl.Int64)
-    ago = (
-        pl.when(pl.col("days") < 2)
-        .then(pl.lit("in the last two days"))
-        .when(pl.col("days") < 14)
-        .then(pl.format("{} days ago", pl.col("days").floor().cast(pl.Int64)))
-        .otherwise(pl.format("{} weeks ago", weeks))
-    )
     goes_with = pl.format("Goes with {}", pl.col("past_name"))
     in_category = pl.col(c.CATEGORY).fill_null("the shop")
     return (
-        pl.when((source == HISTORY) & pl.col("days").is_not_null())
-        .then(pl.format("You had it {}", ago))
+        pl.when((source == HISTORY) & pl.col(BOUGHT).is_not_null())
+        .then(pl.format("You bought it {}", _ago(pl.col(BOUGHT))))
+        .when((source == HISTORY) & pl.col(SEEN).is_not_null())
+        .then(pl.format("You looked at it {}", _ago(pl.col(SEEN))))
         .when(source.is_in(LIKE_HISTORY) & pl.col("past_name").is_not_null())
         .then(goes_with)
         .when(source == TRENDING)
@@ -75,20 +76,37 @@ def _words() -> pl.Expr:
         .then(pl.format("New in {}", in_category))
         .when(source == POPULAR)
         .then(pl.lit("Popular in this shop"))
-        .otherwise(pl.lit("Fits what you bought"))
+        .otherwise(pl.lit("Fits your taste"))
+    )
+
+
+def _ago(days: pl.Expr) -> pl.Expr:
+    def count(unit: float) -> pl.Expr:
+        return (days / unit).round().cast(pl.Int64)
+
+    return (
+        pl.when(days < 2)
+        .then(pl.lit("in the last two days"))
+        .when(days < 14)
+        .then(pl.format("{} days ago", days.floor().cast(pl.Int64)))
+        .when(days < 60)
+        .then(pl.format("{} weeks ago", count(7)))
+        .otherwise(pl.format("{} months ago", count(DAYS_PER_MONTH)))
     )
 
 
 def _last_dealings(queries: Queries) -> pl.DataFrame:
-    """``query, product_id, days``: since the user last had to do with the product."""
+    """``query, product_id`` with days since the user last bought it, and last dealt with it."""
+    days = pl.col("days")
     return (
-        queries.history.select(
-            pl.lit(pl.Series(queries.rows)).alias(c.QUERY),
-            c.PRODUCT_ID,
-            pl.lit(pl.Series(queries.age_days)).alias("days"),
-        )
+        queries.history.select(c.PRODUCT_ID, c.EVENT_TYPE)
+        .with_columns(pl.Series(c.QUERY, queries.rows), pl.Series("days", queries.age_days))
+        .filter(pl.col(c.EVENT_TYPE) != c.RETURN)
         .group_by(c.QUERY, c.PRODUCT_ID)
-        .agg(pl.col("days").min())
+        .agg(
+            days.filter(pl.col(c.EVENT_TYPE) == c.PURCHASE).min().alias(BOUGHT),
+            days.min().alias(SEEN),
+        )
     )
 
 
@@ -97,13 +115,13 @@ def _nearest_past(
     queries: Queries,
     products: pl.DataFrame,
     vocabulary: Vocabulary | None,
-    neighbours: sparse.csr_matrix | None,
+    neighbours: Similarity | None,
 ) -> pl.DataFrame:
     """``row, past_name``: the most similar of the user's newest products, if any is similar."""
     schema = pl.Schema({"row": rows.schema["row"], "past_name": pl.String()})
     if vocabulary is None or neighbours is None or queries.history.is_empty():
         return pl.DataFrame(schema=schema)
-    dealings = _last_dealings(queries).sort(c.QUERY, "days", c.PRODUCT_ID)
+    dealings = _last_dealings(queries).sort(c.QUERY, SEEN, c.PRODUCT_ID)
     past = dealings.group_by(c.QUERY, maintain_order=True).head(NEWEST_READ)
     pairs = (
         rows.filter(pl.col(c.SOURCE).is_in(LIKE_HISTORY))

@@ -4,10 +4,26 @@ import sys
 from pathlib import Path
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-ALIAS = "champion"
+CHAMPION = "champion"
 SQLITE = "sqlite:///"
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def champion_version(model: str) -> ModelVersion | None:
+    """The version with the alias ``champion``; None where the registry has none.
+
+    Raises:
+        MlflowException: if the registry does not answer: that is no "none".
+    """
+    try:
+        return mlflow.MlflowClient().get_model_version_by_alias(model, CHAMPION)
+    except MlflowException as error:
+        if error.error_code in NOT_THERE:
+            return None
+        raise
 
 
 def missing_champion(model: str) -> str | None:
@@ -16,16 +32,10 @@ def missing_champion(model: str) -> str | None:
     Looks at the tracking database in use, and never makes one.
     """
     uri = mlflow.get_tracking_uri()
-    advice = f"There is no champion of {model} in {uri}: train one first with `make run`."
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
-        return advice
-    try:
-        mlflow.MlflowClient().get_model_version_by_alias(model, ALIAS)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return advice
-        raise
-    return None
+    has_file = not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).is_file()
+    if has_file and champion_version(model) is not None:
+        return None
+    return f"There is no champion of {model} in {uri}: train one first with `make run`."
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from typing import Any
 
 import mlflow
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.store.artifact.models_artifact_repo import REGISTERED_MODEL_META_FILE_NAME
+from mlflow.utils.yaml_utils import read_yaml
 
 from recsys_kedro.models.registry import AnyModel
 from recsys_kedro.serving.recommender import RecommenderService
@@ -14,7 +16,7 @@ from recsys_kedro.serving.snapshot import ServingSnapshot
 
 MODEL = "model"
 SNAPSHOT = "snapshot"
-VERSION = "version"
+UNREGISTERED = "unregistered"
 
 
 class ServedRecommender(PythonModel):
@@ -22,10 +24,11 @@ class ServedRecommender(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read model and tables from the artifacts."""
+        folder = Path(context.artifacts[MODEL])
         self._service = RecommenderService(
-            AnyModel.load(Path(context.artifacts[MODEL])),
+            AnyModel.load(folder),
             ServingSnapshot.load(Path(context.artifacts[SNAPSHOT])),
-            str(context.model_config[VERSION]),
+            registered_version(folder),
         )
 
     # MLflow looks at the type of `model_input`, and then passes no context.
@@ -39,6 +42,19 @@ class ServedRecommender(PythonModel):
         ]
         answers = self._service.answer(requests, datetime.now(UTC))
         return [answer.model_dump(mode="json") for answer in answers]
+
+
+def registered_version(artifact: Path) -> str:
+    """The version that the registry gave to the model of this artifact.
+
+    MLflow writes it beside what it downloads from the registry.
+    """
+    for folder in artifact.parents[:2]:
+        if (folder / REGISTERED_MODEL_META_FILE_NAME).is_file():
+            # This function of MLflow has no types.
+            about = read_yaml(str(folder), REGISTERED_MODEL_META_FILE_NAME)  # type: ignore[no-untyped-call]
+            return str(about["model_version"])
+    return UNREGISTERED
 
 
 mlflow.models.set_model(ServedRecommender())

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,10 @@ from pydantic import ValidationError
 
 from recsys_kedro import columns as c
 from recsys_kedro.models.base import Recommender
-from recsys_kedro.models.hybrid import Hybrid
 from recsys_kedro.queries import CONTEXT_COLUMNS, HISTORY_COLUMNS, Queries
 from recsys_kedro.ranking.cold_start import popular_spread
-from recsys_kedro.ranking.reasons import with_reasons
-from recsys_kedro.ranking.scorers import TAKEN
 from recsys_kedro.schemas import UTC_TIME
+from recsys_kedro.serving.explanations import recommend_explained
 from recsys_kedro.serving.requests import (
     RecommendationAnswer,
     RecommendationRequest,
@@ -57,7 +55,7 @@ class RecommenderService:
         """
         checked = [self._check(request) for request in raw]
         good = [request for request in checked if isinstance(request, RecommendationRequest)]
-        answers = iter(self._answer_checked(good, now))
+        answers = iter(self._answer_safely(good, now))
         return [
             next(answers) if isinstance(request, RecommendationRequest) else request
             for request in checked
@@ -79,11 +77,25 @@ class RecommenderService:
             user_id=user_id, model=self.model.name, model_version=self.version, error=error
         )
 
+    def _answer_safely(
+        self, requests: list[RecommendationRequest], now: datetime
+    ) -> list[RecommendationAnswer]:
+        """An answer for each, whatever breaks; one that breaks does not cost its neighbours."""
+        if not requests:
+            return []
+        try:
+            return self._answer_checked(requests, now)
+        except Exception:
+            # The answer must not depend on the model's health; the cause is in the log.
+            LOGGER.exception("the model failed on %d requests", len(requests))
+        if len(requests) > 1:
+            return [self._answer_safely([request], now)[0] for request in requests]
+        request, stored = requests[0], self.snapshot.history(requests[0].user_id)
+        return [self._finish(request, self._time(request, now), stored, None, MODEL_FAILED)]
+
     def _answer_checked(
         self, requests: list[RecommendationRequest], now: datetime
     ) -> list[RecommendationAnswer]:
-        if not requests:
-            return []
         times = [self._time(request, now) for request in requests]
         histories = [
             self._history(request, time) for request, time in zip(requests, times, strict=True)
@@ -92,7 +104,13 @@ class RecommenderService:
         asked = [row for row, is_known in enumerate(known) if is_known]
         lists = self._recommend(requests, times, histories, asked)
         return [
-            self._finish(request, times[row], histories[row], lists.get(row), known[row])
+            self._finish(
+                request,
+                times[row],
+                histories[row],
+                lists.get(row),
+                NOTHING_LEFT if known[row] else UNKNOWN_USER,
+            )
             for row, request in enumerate(requests)
         ]
 
@@ -102,8 +120,7 @@ class RecommenderService:
         A model whose data ended long ago would see every history as forgotten now.
         """
         if request.context.time is not None:
-            given = request.context.time
-            return given.replace(tzinfo=given.tzinfo or UTC).astimezone(UTC)
+            return request.context.time
         return self.snapshot.as_of if now - self.snapshot.as_of > STALE_AFTER else now
 
     def _history(self, request: RecommendationRequest, time: datetime) -> pl.DataFrame:
@@ -116,7 +133,7 @@ class RecommenderService:
                 {
                     c.PRODUCT_ID: event.product_id,
                     c.EVENT_TYPE: event.event_type,
-                    c.TIMESTAMP: _utc(event.timestamp) or time - MOMENT,
+                    c.TIMESTAMP: event.timestamp or time - MOMENT,
                     c.SESSION_ID: "request",
                     c.PRICE: event.price,
                     c.QUANTITY: event.quantity,
@@ -135,7 +152,7 @@ class RecommenderService:
         histories: list[pl.DataFrame],
         asked: list[int],
     ) -> dict[int, pl.DataFrame]:
-        """Lists with reasons by row of the request; a row is missing where the model failed."""
+        """Lists with reasons by row of the request; a row is missing where nothing is left."""
         result: dict[int, pl.DataFrame] = {}
         for exclude_seen in (False, True):
             rows = [row for row in asked if requests[row].filter_purchased is exclude_seen]
@@ -147,12 +164,7 @@ class RecommenderService:
                 [histories[row] for row in rows],
             )
             k = max(requests[row].k for row in rows)
-            try:
-                best = self.explained(queries, k, exclude_seen=exclude_seen)
-            except Exception:
-                # The answer must not depend on the model's health; the cause is in the log.
-                LOGGER.exception("the model failed; %d requests get popular products", len(rows))
-                continue
+            best = self.explained(queries, k, exclude_seen=exclude_seen)
             parts = best.partition_by(c.QUERY, as_dict=True)
             for position, row in enumerate(rows):
                 if (position,) in parts:
@@ -185,14 +197,9 @@ class RecommenderService:
 
     def explained(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
         """The model's lists with ``source`` and ``reason``."""
-        best = self.model.recommend(queries, k, exclude_seen=exclude_seen)
-        if c.SOURCE not in best.columns:
-            best = best.with_columns(pl.lit(self.model.name).alias(c.SOURCE))
-        vocabulary = neighbours = None
-        if isinstance(self.model, Hybrid):
-            vocabulary = self.model.snapshot.vocabulary
-            neighbours = self.model.snapshot.scorers.neighbours[TAKEN]
-        return with_reasons(best, queries, self.snapshot.products, vocabulary, neighbours)
+        return recommend_explained(
+            self.model, queries, self.snapshot.products, k, exclude_seen=exclude_seen
+        )
 
     def _finish(
         self,
@@ -200,11 +207,12 @@ class RecommenderService:
         time: datetime,
         history: pl.DataFrame,
         best: pl.DataFrame | None,
-        known: bool,
+        without_list: str,
     ) -> RecommendationAnswer:
+        """The answer with ``best``, or with popular products and ``without_list`` for a reason."""
         fallback = None
-        if best is None or best.is_empty():
-            fallback = UNKNOWN_USER if not known else MODEL_FAILED if best is None else NOTHING_LEFT
+        if best is None:
+            fallback = without_list
             best = self.popular_list(request.k, history if request.filter_purchased else None)
         if best.is_empty() and request.filter_purchased:
             # The user has everything: something that can be bought again beats nothing.
@@ -228,10 +236,6 @@ class RecommenderService:
             bought = history.filter(pl.col(c.EVENT_TYPE) == c.PURCHASE)[c.PRODUCT_ID]
         spread = popular_spread(self.snapshot.popular, k, exclude=bought)
         return spread.with_columns(pl.lit("Popular in this shop").alias(c.REASON))
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return None if time is None else time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
 
 
 def _in_words(error: ValidationError) -> str:

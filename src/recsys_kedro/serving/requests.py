@@ -1,16 +1,38 @@
 """The request and the answer, as types. Stable: other programs rely on them."""
 
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from recsys_kedro.columns import PURCHASE
 
 MOST_ITEMS = 1_000
 MOST_EVENTS = 10_000
+YEARS = range(1970, 2200)
+
+
+def _encodable(text: str) -> str:
+    """JSON can spell half a character, which no table can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        msg = "not valid Unicode text"
+        raise ValueError(msg) from None
+    return text
+
+
+def _in_utc(time: datetime) -> datetime:
+    """The time in UTC; a naive one is taken as UTC."""
+    if time.year not in YEARS:
+        msg = f"the year must be from {YEARS.start} to {YEARS.stop - 1}"
+        raise ValueError(msg)
+    return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+
 
 EventTypeName = Literal["product_view", "click", "add_to_cart", "purchase", "return"]
-Time = AwareDatetime | NaiveDatetime
+Text = Annotated[str, AfterValidator(_encodable)]
+Time = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class RequestAtTheEdge(BaseModel):
@@ -34,7 +56,7 @@ class RecentEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    product_id: str
+    product_id: Text
     event_type: EventTypeName = "product_view"
     timestamp: Time | None = Field(None, description="UTC; empty: just before the request")
     price: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -47,9 +69,9 @@ class RequestContext(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: Time | None = Field(None, description="UTC; empty: now, see the guide to serving")
-    device_type: str | None = None
-    category: str | None = Field(None, description="category of the page or the search")
-    search_query: str | None = None
+    device_type: Text | None = None
+    category: Text | None = Field(None, description="category of the page or the search")
+    search_query: Text | None = None
 
 
 class RecommendationRequest(BaseModel):
@@ -57,7 +79,7 @@ class RecommendationRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user_id: str = Field(min_length=1)
+    user_id: Text = Field(min_length=1)
     events: list[RecentEvent] = Field(default_factory=list, max_length=MOST_EVENTS)
     context: RequestContext = RequestContext()
     k: int = Field(10, ge=1, le=MOST_ITEMS, description="how many products")

@@ -16,6 +16,7 @@ from recsys_kedro.queries import HISTORY_COLUMNS
 from recsys_kedro.schemas import UTC_TIME
 
 SHOWN = (c.NAME, c.CATEGORY, c.PRICE)
+HISTORIES_FILE = "histories.parquet"
 AS_OF_FILE = "as_of.txt"
 
 
@@ -26,8 +27,8 @@ class ServingSnapshot:
     Attributes:
         histories: ``user_id`` and the history columns, sorted by user and time.
         profiles: user features, one row per user.
-        products: ``product_id, name, category, price, score``; the score is the number of
-            target-like events of the last 30 days, then of all time.
+        products: ``product_id, name, category, price, score``; the score is the popularity of
+            the last 30 days, then of all time; empty where the product cannot be sold.
         as_of: UTC; nothing at or after it is in the tables.
     """
 
@@ -61,10 +62,10 @@ class ServingSnapshot:
         """Take from the tables what answers need."""
         past = events.filter(pl.col(c.TIMESTAMP) < as_of).sort(c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW)
         sold = pl.col(f.PURCHASES_30D) + pl.col(f.VIEWS_30D) / 100
-        popularity = product_features.filter(f.IN_STOCK).select(
+        popularity = product_features.select(
             c.PRODUCT_ID,
             pl.col(c.PRICE).alias("latest_price"),
-            (sold + pl.col(f.PURCHASES_ALL_TIME) / 1e6).alias(c.SCORE),
+            pl.when(f.IN_STOCK).then(sold + pl.col(f.PURCHASES_ALL_TIME) / 1e6).alias(c.SCORE),
         )
         shown = products.select(c.PRODUCT_ID, *SHOWN).join(popularity, on=c.PRODUCT_ID, how="left")
         return cls(
@@ -101,7 +102,7 @@ class ServingSnapshot:
     def save(self, folder: Path) -> None:
         """Write it into ``folder`` as Parquet."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.histories.write_parquet(folder / "histories.parquet")
+        self.histories.write_parquet(folder / HISTORIES_FILE)
         self.profiles.write_parquet(folder / "profiles.parquet")
         self.products.write_parquet(folder / "products.parquet")
         (folder / AS_OF_FILE).write_text(self.as_of.isoformat(), encoding="utf-8")
@@ -110,7 +111,7 @@ class ServingSnapshot:
     def load(cls, folder: Path) -> Self:
         """Read what :meth:`save` wrote."""
         return cls(
-            pl.read_parquet(folder / "histories.parquet"),
+            pl.read_parquet(folder / HISTORIES_FILE),
             pl.read_parquet(folder / "profiles.parquet"),
             pl.read_parquet(folder / "products.parquet"),
             datetime.fromisoformat((folder / AS_OF_FILE).read_text("utf-8")),

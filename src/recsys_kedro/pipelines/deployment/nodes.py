@@ -13,16 +13,26 @@ from recsys_kedro.fitting import (
     started_users,
     training_data,
 )
-from recsys_kedro.model_registry import ModelCard, champion_recipe, register
+from recsys_kedro.model_card import ModelCard
+from recsys_kedro.model_registry import champion_recipe, register
 from recsys_kedro.models.base import Recommender, Validation
 from recsys_kedro.pipelines.deployment.options import DeploymentOptions
-from recsys_kedro.promotion import Promotion, Recipe, decide
+from recsys_kedro.promotion import Promotion, Recipe, decide, recipe_of
 from recsys_kedro.queries import Queries
 from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.splits import TimeSplit
 from recsys_kedro.training_lists import TrainingLists
 
+Refitter = Callable[..., pl.DataFrame]
 Decider = Callable[..., Promotion]
+
+NO_LISTS = pl.DataFrame(
+    schema={
+        **dict.fromkeys((c.TASK, c.MODEL, c.USER_ID, c.PRODUCT_ID), pl.String),
+        c.RANK: pl.Int64,
+        c.SCORE: pl.Float64,
+    }
+)
 
 
 def read_champion(shop: str) -> Recipe:
@@ -30,40 +40,47 @@ def read_champion(shop: str) -> Recipe:
     return champion_recipe(shop)
 
 
-def recommend_as_champion(
-    champion: Recipe,
-    events: pl.DataFrame,
-    products: pl.DataFrame,
-    users: pl.DataFrame,
-    product_snapshots: pl.DataFrame,
-    training_lists: TrainingLists,
-    split: TimeSplit,
-    validation_queries: Queries,
-    validation_truth: pl.DataFrame,
-    seed: int,
-) -> pl.DataFrame:
-    """The champion's recipe, fitted before the validation window, asked for its lists.
+def champion_refitter_among(models: tuple[str, ...]) -> Refitter:
+    """The node function that has the champion's recipe compete with these models."""
 
-    No rows where there is no champion.
-    """
-    if not champion.model:
-        schema: dict[str, type[pl.DataType]] = dict.fromkeys(
-            (c.TASK, c.MODEL, c.USER_ID, c.PRODUCT_ID), pl.String
+    def recommend_as_champion(
+        champion: Recipe,
+        events: pl.DataFrame,
+        products: pl.DataFrame,
+        users: pl.DataFrame,
+        product_snapshots: pl.DataFrame,
+        training_lists: TrainingLists,
+        split: TimeSplit,
+        validation_queries: Queries,
+        validation_truth: pl.DataFrame,
+        seed: int,
+        *choices_and_lists: Any,
+    ) -> pl.DataFrame:
+        """The validation lists of the champion's recipe, fitted before the validation window.
+
+        No rows where there is no champion. A recipe that is among the choices has been fitted
+        on the same data already: its lists are taken as they are.
+        """
+        if not champion.model:
+            return NO_LISTS
+        choices, lists = _by_model(models, choices_and_lists)
+        for choice in choices:
+            if recipe_of(choice).same_as(champion):
+                return lists[choice.model]
+        data = training_data(
+            events,
+            products,
+            users,
+            product_snapshots,
+            training_lists,
+            split,
+            split.validation_start,
+            Validation(validation_queries, validation_truth),
         )
-        return pl.DataFrame(schema={**schema, c.RANK: pl.Int64, c.SCORE: pl.Float64})
-    data = training_data(
-        events,
-        products,
-        users,
-        product_snapshots,
-        training_lists,
-        split,
-        split.validation_start,
-        Validation(validation_queries, validation_truth),
-    )
-    return recommend_tasks(
-        fit_model(champion.model, champion.settings, data, seed), validation_queries
-    )
+        fitted = fit_model(champion.model, champion.settings, data, seed)
+        return recommend_tasks(fitted, validation_queries)
+
+    return recommend_as_champion
 
 
 def decider_among(models: tuple[str, ...]) -> Decider:
@@ -80,8 +97,7 @@ def decider_among(models: tuple[str, ...]) -> Decider:
         *choices_and_lists: Any,
     ) -> Promotion:
         """Compare the best model of validation with the champion, on the same data."""
-        choices: list[Choice] = list(choices_and_lists[: len(models)])
-        lists = dict(zip(models, choices_and_lists[len(models) :], strict=True))
+        choices, lists = _by_model(models, choices_and_lists)
         return decide(
             choices,
             lists,
@@ -97,6 +113,14 @@ def decider_among(models: tuple[str, ...]) -> Decider:
     return decide_promotion
 
 
+def _by_model(
+    models: tuple[str, ...], choices_and_lists: tuple[Any, ...]
+) -> tuple[list[Choice], dict[str, pl.DataFrame]]:
+    """The choices, and the validation lists by model, of the nodes' last inputs."""
+    choices = list(choices_and_lists[: len(models)])
+    return choices, dict(zip(models, choices_and_lists[len(models) :], strict=True))
+
+
 def fit_on_everything(
     promotion: Promotion,
     events: pl.DataFrame,
@@ -107,7 +131,10 @@ def fit_on_everything(
     split: TimeSplit,
     seed: int,
 ) -> Recommender:
-    """The winner of validation, fitted on all data. It is registered whatever the gate said."""
+    """The winner of validation, fitted on all data.
+
+    It is registered whatever the gate said, so that a challenger can be looked at.
+    """
     data = training_data(
         events, products, users, product_snapshots, training_lists, split, split.as_of
     )
@@ -127,7 +154,8 @@ def register_model(
 ) -> dict[str, Any]:
     """Register the model; ``champion`` moves to it if the gate passed and it answers.
 
-    A model that did not pass gets the alias ``challenger`` and serves nobody.
+    A model that did not pass gets the alias ``challenger`` and serves nobody: requests and the
+    lists for all users stay with the champion.
     """
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
     card = ModelCard(shop=shop, split=split, promotion=promotion, evaluation=evaluation)

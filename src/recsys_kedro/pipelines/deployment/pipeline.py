@@ -6,10 +6,10 @@ from kedro.pipeline import Node, Pipeline
 
 from recsys_kedro.models.registry import MODELS
 from recsys_kedro.pipelines.deployment.nodes import (
+    champion_refitter_among,
     decider_among,
     fit_on_everything,
     read_champion,
-    recommend_as_champion,
     register_model,
 )
 
@@ -25,13 +25,14 @@ def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
         [
             Node(read_champion, "params:shop", "champion_recipe", name="read_champion"),
             Node(
-                recommend_as_champion,
+                champion_refitter_among(models),
                 [
                     "champion_recipe",
                     *LEARNED_FROM,
                     "validation_queries",
                     "validation_truth",
                     "params:seed",
+                    *decided_on,
                 ],
                 "champion_recommendations",
                 name="recommend_as_champion",
@@ -54,13 +55,13 @@ def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
             Node(
                 fit_on_everything,
                 ["promotion", *LEARNED_FROM, "params:seed"],
-                "served_model",
+                "candidate_model",
                 name="fit_on_everything",
             ),
             Node(
                 register_model,
                 [
-                    "served_model",
+                    "candidate_model",
                     "promotion",
                     "evaluation",
                     "events",

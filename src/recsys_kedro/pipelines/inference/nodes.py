@@ -1,10 +1,16 @@
-"""Node of the batch inference."""
+"""Nodes of the batch inference."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 import polars as pl
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.fitting import queries_at
+from recsys_kedro.model_registry import champion_model
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.pipelines.inference.options import InferenceOptions
 from recsys_kedro.serving.recommender import RecommenderService
@@ -12,6 +18,14 @@ from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.splits import TimeSplit
 
 COLUMNS = (c.USER_ID, c.PRODUCT_ID, c.RANK, c.SCORE, c.SOURCE, c.REASON)
+
+
+def read_champion_model(shop: str, registration: dict[str, Any]) -> Recommender:
+    """The champion out of the model registry: what also answers requests.
+
+    ``registration`` is not read: it makes a run register its model first.
+    """
+    return champion_model(shop)
 
 
 def recommend_to_all(
@@ -25,17 +39,32 @@ def recommend_to_all(
     options: InferenceOptions,
     feature_options: FeatureOptions,
 ) -> pl.DataFrame:
-    """Lists of all users of the tables as of ``split.as_of``; quiet users get popular products."""
+    """Lists of all users of the tables as of ``split.as_of``, sorted by user and rank.
+
+    Users without events, and those for whom the model has nothing, get popular products.
+    """
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
     service = RecommenderService(model, snapshot, split.as_of.isoformat())
-    everybody = pl.concat([users.select(c.USER_ID), events.select(c.USER_ID)]).unique()
-    active = everybody.join(events.select(c.USER_ID).unique(), on=c.USER_ID, how="semi")
-    parts = []
-    for batch in active.sort(c.USER_ID).iter_slices(options.users_at_once):
-        queries = queries_at(batch, events, products, users, split.as_of, feature_options)
+    past = events.filter(pl.col(c.TIMESTAMP) < split.as_of)
+    nobody = service.popular_list(0, None).select(pl.lit("").alias(c.USER_ID), pl.all())
+    parts = [nobody.select(COLUMNS)]  # so that no user gives an empty table
+    for block in events_by_users(past, options.users_at_once):
+        asked = block.select(c.USER_ID)
+        queries = queries_at(asked, block, products, users, split.as_of, feature_options)
         best = service.explained(queries, options.k, exclude_seen=options.filter_purchased)
-        asked = queries.requests.select(c.USER_ID, pl.int_range(pl.len()).alias(c.QUERY))
-        parts.append(best.join(asked, on=c.QUERY, maintain_order="left").select(COLUMNS))
-    quiet = everybody.join(active, on=c.USER_ID, how="anti").sort(c.USER_ID)
-    parts.append(quiet.join(service.popular_list(options.k, None), how="cross").select(COLUMNS))
-    return pl.concat(parts).sort(c.USER_ID, c.RANK)
+        names = queries.requests.select(c.USER_ID, pl.int_range(pl.len()).alias(c.QUERY))
+        parts.append(best.join(names, on=c.QUERY, maintain_order="left").select(COLUMNS))
+    lists = pl.concat(parts)
+    everybody = pl.concat([users.select(c.USER_ID), events.select(c.USER_ID)]).unique()
+    without = everybody.join(lists, on=c.USER_ID, how="anti")
+    popular = without.join(service.popular_list(options.k, None), how="cross").select(COLUMNS)
+    return pl.concat([lists, popular]).sort(c.USER_ID, c.RANK)
+
+
+def events_by_users(events: pl.DataFrame, users_at_once: int) -> Iterator[pl.DataFrame]:
+    """The events of some users at a time, in the order of the users; each user is in one part."""
+    by_user = events.sort(c.USER_ID, maintain_order=True)
+    ends = np.cumsum(by_user[c.USER_ID].rle().struct.field("len").to_numpy()).tolist()
+    borders = [0, *ends[users_at_once - 1 : -1 : users_at_once], *ends[-1:]]
+    for first, last in pairwise(borders):
+        yield by_user[first:last]

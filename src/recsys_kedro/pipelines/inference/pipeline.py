@@ -2,17 +2,23 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from recsys_kedro.pipelines.inference.nodes import recommend_to_all
+from recsys_kedro.pipelines.inference.nodes import read_champion_model, recommend_to_all
 
 
 def create_pipeline() -> Pipeline:
-    """The model that was fitted on everything in; lists of all users out."""
+    """The registered champion in; lists of all users out."""
     return Pipeline(
         [
             Node(
+                read_champion_model,
+                ["params:shop", "registration"],
+                "champion_model",
+                name="read_champion_model",
+            ),
+            Node(
                 recommend_to_all,
                 [
-                    "served_model",
+                    "champion_model",
                     "events",
                     "products",
                     "users",
@@ -24,6 +30,6 @@ def create_pipeline() -> Pipeline:
                 ],
                 "recommendations",
                 name="recommend_to_all",
-            )
+            ),
         ]
     )

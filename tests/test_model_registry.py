@@ -1,0 +1,201 @@
+"""A model into the registry and out again, on the small shop, in a database of its own."""
+
+import json
+
+import mlflow
+import narwhals as nw
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+
+from recsys_kedro import columns as c
+from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.features.product import product_features
+from recsys_kedro.features.user import user_features
+from recsys_kedro.model_card import ModelCard
+from recsys_kedro.model_registry import (
+    CHALLENGER,
+    RECIPE_SETTINGS,
+    champion_model,
+    champion_recipe,
+    register,
+)
+from recsys_kedro.models.base import TrainingData
+from recsys_kedro.models.item_knn import ItemKNN, ItemKNNOptions
+from recsys_kedro.promotion import Promotion, Recipe
+from recsys_kedro.serving.check_champion import CHAMPION
+from recsys_kedro.serving.snapshot import ServingSnapshot
+
+NAME = "recsys_corner"
+SETTINGS = ItemKNNOptions(neighbours=20).model_dump(mode="json")
+NO_CODE = {".json", ".npy", ".npz", ".parquet", ".txt", ".yaml", ".md", ""}
+
+# Logging a model passes through MLflow's own code, which warns of itself.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tracking")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.create_experiment("corner", artifact_location=(folder / "artifacts").as_uri())
+    yield folder
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def model(shop, shop_events, shop_split):
+    data = TrainingData(
+        shop_events, shop.products, shop.users, shop_split.as_of, shop_split.target_event_types
+    )
+    return ItemKNN.fit(data, ItemKNNOptions.model_validate(SETTINGS), seed=1)
+
+
+@pytest.fixture(scope="module")
+def snapshot(shop, shop_events, shop_split):
+    events, products, users = (
+        nw.from_native(table.lazy()) for table in (shop_events, shop.products, shop.users)
+    )
+    as_of, options = shop_split.as_of, FeatureOptions()
+    return ServingSnapshot.of(
+        shop_events,
+        shop.products,
+        product_features(events, products, as_of, options).collect().to_native(),
+        user_features(events, products, users, as_of, options).collect().to_native(),
+        as_of,
+    )
+
+
+@pytest.fixture(scope="module")
+def card(shop_split):
+    def make(*, promote):
+        figures = {"all_ndcg@10": 0.3, "new_ndcg@10": 0.1, "mean_ndcg@10": 0.2}
+        tested = {"models": {"item_knn": {"ndcg@10": {"value": 0.25, "low": 0.2, "high": 0.3}}}}
+        return ModelCard(
+            shop="corner",
+            split=shop_split,
+            promotion=Promotion(
+                promote=promote,
+                recipe=Recipe(model="item_knn", settings=SETTINGS),
+                champion=Recipe(),
+                reasons=["item_knn is best"],
+                figures={"item_knn": figures},
+                against_champion=None,
+            ),
+            evaluation={"tasks": {"all": tested}},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def champion(tracking, model, snapshot, card):
+    return register(model, snapshot, card(promote=True))
+
+
+def version_of(alias):
+    return mlflow.MlflowClient().get_model_version_by_alias(NAME, alias)
+
+
+def test_first_model_is_champion(champion):
+    assert champion == {"name": NAME, "version": "1", "alias": CHAMPION, "answered": True}
+    assert version_of(CHAMPION).version == 1
+
+
+def test_logged_model_is_code_and_plain_data(champion, tracking):
+    (root,) = {path.parent for path in tracking.rglob("MLmodel")}
+    data = [path for path in root.rglob("*") if path.is_file() and "code" not in path.parts]
+    assert {path.name for path in data} >= {"pyfunc_model.py", "histories.parquet", "model.json"}
+    others = [path for path in data if path.name not in {"MLmodel", "pyfunc_model.py"}]
+    assert {path.suffix for path in others} <= NO_CODE
+    for path in (path for path in data if path.suffix in {".npy", ".npz"}):
+        np.load(path, allow_pickle=False)
+    code = [path for path in (root / "code").rglob("*") if path.is_file()]
+    assert not [path.name for path in code if path.suffix in {".pkl", ".pickle", ".pt", ".pyc"}]
+    assert "torch==" in (root / "requirements.txt").read_text()
+    assert "+cpu" not in (root / "requirements.txt").read_text()
+    assert "signature" in (root / "MLmodel").read_text()
+    assert json.loads((root / "serving_input_example.json").read_text())["inputs"]
+
+
+def test_registered_version_tells_where_it_comes_from(champion, snapshot, shop_split):
+    found = version_of(CHAMPION)
+    assert found.tags["events"] == str(snapshot.histories.height)
+    assert len(found.tags["events.sha256"]) == 64
+    assert found.tags["validation.mean_ndcg_at_10"] == "0.200000"
+    assert f"before {shop_split.as_of.isoformat()}" in found.description
+    assert "NDCG@10 0.2500 (0.2000 to 0.3000)" in found.description
+    assert "item_knn is best" in found.description
+
+
+def test_champion_comes_back_as_recipe_and_as_model(champion, model):
+    assert champion_recipe("corner") == Recipe(model="item_knn", settings=SETTINGS)
+    assert champion_recipe("nobodys_shop") == Recipe()
+    assert (champion_model("corner").neighbours != model.neighbours).nnz == 0
+    with pytest.raises(ValueError, match="no champion of recsys_nobodys_shop"):
+        champion_model("nobodys_shop")
+
+
+def test_answers_name_the_version_of_the_registry(champion, shop_events):
+    served = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
+    user = shop_events[c.USER_ID][0]
+    known, unknown, bad = served.predict(
+        [{"user_id": user, "k": 3}, {"user_id": "nobody"}, {"user_id": user, "k": -1}]
+    )
+    assert (known["model"], known["model_version"], known["fallback"]) == ("item_knn", "1", None)
+    assert len(known["items"]) == 3
+    assert unknown["fallback"] == "unknown_user"
+    assert bad["error"].startswith("k:")
+
+
+def test_model_that_failed_the_gate_is_challenger(champion, model, snapshot, card):
+    made = register(model, snapshot, card(promote=False))
+    assert made["alias"] == CHALLENGER
+    assert str(version_of(CHALLENGER).version) == made["version"]
+    assert version_of(CHAMPION).version == 1
+
+
+def test_model_that_does_not_answer_never_gets_the_alias(
+    champion, model, snapshot, card, monkeypatch
+):
+    def fail(*_, **__):
+        raise RuntimeError("weights are gone")
+
+    monkeypatch.setattr(ItemKNN, "recommend", fail)
+    with pytest.raises(RuntimeError, match=r"passed the gate but does not answer.*model_failed"):
+        register(model, snapshot, card(promote=True))
+    assert version_of(CHAMPION).version == 1
+
+
+def test_registry_that_does_not_answer_is_not_an_empty_registry(champion, monkeypatch):
+    def fail(*_):
+        raise MlflowException("the server is down")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", fail)
+    with pytest.raises(MlflowException, match="down"):
+        champion_recipe("corner")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"neighbours": 20}, Recipe(model="item_knn", settings=SETTINGS)), ({"gone": 1}, None)],
+)
+def test_recipe_of_an_older_code(champion, settings, expected):
+    client, found = mlflow.MlflowClient(), version_of(CHAMPION)
+    client.set_model_version_tag(NAME, found.version, RECIPE_SETTINGS, json.dumps(settings))
+    if expected is None:
+        with pytest.raises(ValueError, match=r"version 1\) has a recipe that this code cannot fit"):
+            champion_recipe("corner")
+    else:
+        assert champion_recipe("corner").same_as(expected)
+
+
+def test_in_an_open_run_the_model_is_of_that_run(tracking, model, snapshot, card):
+    mlflow.set_experiment("corner")
+    with mlflow.start_run(tags={"git.commit": "abc"}) as run:
+        made = register(model, snapshot, card(promote=False))
+    found = mlflow.MlflowClient().get_model_version(NAME, made["version"])
+    assert found.run_id == run.info.run_id
+    assert found.tags["git.commit"] == "abc"
+    assert int(found.tags["users"]) == snapshot.histories[c.USER_ID].n_unique()
