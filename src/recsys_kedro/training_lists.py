@@ -232,8 +232,13 @@ class _ListBuilder:
         )
         tables = (self.events, self.products, self.users)
         requests = with_profiles(requests, *tables, time, self.feature_options)
-        queries = build_queries(self.events, requests)
-        return _lists(queries, snapshot, self.events, self.options, rng)
+        # Windows and visits are sampled apart, so that neither's negatives hang on the other.
+        parts = [
+            _lists(build_queries(self.events, some), snapshot, self.events, self.options, stream)
+            for live, stream in zip((False, True), rng.spawn(2), strict=True)
+            if not (some := requests.filter(pl.col(c.LIVE) == live)).is_empty()
+        ]
+        return _joined(parts)
 
 
 def _by_time(snapshots: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:

@@ -43,12 +43,14 @@ def training_requests(
     """
     started = events.filter(pl.col(c.TIMESTAMP) < time).select(c.USER_ID).unique()
     targets = events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
+    # Streams of their own: a window that is not over yet must not move the sample of visits.
+    of_windows, of_sessions = rng.spawn(2)
     parts = []
     if time + split.horizon <= split.as_of:
         window = _window_requests(targets, started, time, time + split.horizon)
-        parts.append(_sample(window, options.window_queries, rng))
+        parts.append(_sample(window, options.window_queries, of_windows))
     sessions = _session_requests(events, targets, started, time, min(time + WEEK, split.as_of))
-    parts.append(_sample(sessions, options.session_queries, rng))
+    parts.append(_sample(sessions, options.session_queries, of_sessions))
     return pl.concat(parts, how="diagonal_relaxed").with_columns(
         pl.lit(time).alias(f.SNAPSHOT_TIME)
     )
