@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
+import torch
 
 from recsys_kedro import columns as c
 from recsys_kedro.models.base import TrainingData
@@ -57,6 +58,15 @@ def _ask(events, *users, days_after=0) -> Queries:
     as_of = pl.lit(CUT + timedelta(days=days_after), UTC_TIME)
     requests = pl.DataFrame({c.USER_ID: users}, schema={c.USER_ID: pl.String})
     return build_queries(events, requests.with_columns(as_of.alias(c.AS_OF)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Batches this small are learned several times faster without waiting for other threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from recsys_kedro.models.network import (
     RequestTensors,
     Sizes,
     packed_softmax,
+    rows_of,
     take_packed,
 )
 
@@ -140,3 +141,99 @@ def test_take_packed():
     )
     assert values.tolist() == [30, 31, 32, 10, 11]
     assert starts.tolist() == [0, 3, 3]
+
+
+def test_take_packed_of_nothing():
+    nothing = torch.empty(0, dtype=torch.long)
+    values, starts = take_packed(torch.tensor([10]), torch.tensor([0, 1, 1]), nothing)
+    assert values.tolist() == starts.tolist() == []
+    values, starts = take_packed(torch.tensor([10]), torch.tensor([0, 1, 1]), torch.tensor([1]))
+    assert (values.tolist(), starts.tolist()) == ([], [0])
+
+
+def test_packed_softmax_and_its_gradient_are_those_of_a_padded_one():
+    row = torch.tensor([3, 0, 3, 1, 0, 3])
+    logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(2)) * 50
+    packed, padded = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    mine = (row[:, None] == torch.arange(4)).T[:, :, None]
+    wide = padded[None].masked_fill(~mine, -torch.inf)
+    expected = torch.softmax(wide[[0, 1, 3]], dim=1).sum(dim=0)  # query 2 has no events
+    found = packed_softmax(packed, row, 4)
+    torch.testing.assert_close(found, expected)
+    direction = torch.arange(12.0).reshape(6, 2)
+    (found * direction).sum().backward()
+    (expected * direction).sum().backward()
+    torch.testing.assert_close(packed.grad, padded.grad)
+
+
+def test_rows_of_is_indexing_and_its_gradient_repeats_on_several_threads():
+    generator = torch.Generator().manual_seed(3)
+    index = torch.randint(50, (300, 40), generator=generator)
+    values = torch.randn(50, 32, generator=generator)
+    direction = torch.randn(300, 40, 32, generator=generator)
+    torch.set_num_threads(2)
+
+    def gradient(take):
+        leaf = values.clone().requires_grad_()
+        (take(leaf) * direction).sum().backward()
+        return leaf.grad
+
+    assert torch.equal(rows_of(values, index), values[index])
+    first = gradient(lambda leaf: rows_of(leaf, index))
+    torch.testing.assert_close(first, gradient(lambda leaf: leaf[index]))
+    for _ in range(5):
+        assert torch.equal(first, gradient(lambda leaf: rows_of(leaf, index)))
+
+
+def test_only_touched_ids_learn(products):
+    network = make_network(id_dropout=0.0)
+    before = {name: table.weight.detach().clone() for name, table in tables(network)}
+    users = users_of(network, products, [(0, 0.1), (3, 1.0)])
+    candidates = torch.tensor([4])
+    vectors = network.product_vectors(products, candidates)
+    score = network.rank(users, vectors[None], torch.zeros(1, 1, PAIRS)).sum()
+    (score + network.retrieve(users, vectors, candidates).sum()).backward()
+    rows = [table.weight for _, table in tables(network)]
+    torch.optim.SparseAdam(rows, 0.1).step()
+    for name, touched in (("product", [0, 3, 4]), ("bias", [4])):
+        table = getattr(network, name)
+        gradient = table.weight.grad.coalesce()
+        assert set(gradient.indices()[0].tolist()) == set(touched)
+        changed = (table.weight != before[name]).any(dim=1).nonzero().flatten()
+        assert changed.tolist() == touched
+
+
+def tables(network):
+    return [("product", network.product), ("bias", network.bias)]
+
+
+def test_the_order_of_the_events_does_not_matter(products):
+    network = make_network().eval()
+    events = [(0, 0.1), (3, 2.0), (5, 4.0)]
+    one, other = (users_of(network, products, past) for past in (events, events[::-1]))
+    torch.testing.assert_close(one.collaborative, other.collaborative)
+    torch.testing.assert_close(one.content, other.content)
+
+
+def test_an_old_event_counts_less_beside_a_new_one(products):
+    network = make_network().eval()
+    alone = users_of(network, products, [(1, 0.0)]).content
+    near, far = (
+        (users_of(network, products, [(1, 0.0), (2, age)]).content - alone).norm()
+        for age in (0.0, 7.0)
+    )
+    assert far < near / 2
+
+
+def test_a_wild_pair_feature_is_cut_at_five_deviations(products):
+    network = make_network().eval()
+    network.mean.fill_(2.0)
+    network.scale.fill_(1 / 3)
+    users = users_of(network, products, [(0, 0.1)])
+    vectors = network.product_vectors(products, torch.tensor([1]))[:, None]
+    wild, border = (
+        network.rank(users, vectors, torch.full((1, 1, PAIRS), value))
+        for value in (1e9, 2.0 + 5 * 3.0)
+    )
+    torch.testing.assert_close(wild, border)
+    assert network.rank(users, vectors, torch.full((1, 1, PAIRS), 2.0 + 4 * 3.0)) != border

@@ -1,7 +1,12 @@
+import math
+from dataclasses import replace
+from pickle import UnpicklingError
+
 import pytest
 import torch
 from torch import nn
 
+from recsys_kedro.models import training
 from recsys_kedro.models.training import (
     SCORE,
     Task,
@@ -45,7 +50,7 @@ def make_task(scores=None, killed_at=None, fingerprint="data"):
         return [torch.randint(5, (8,), generator=generator) for _ in range(STEPS)]
 
     def losses(index):
-        return {"square": ((network(index) - index.float()) ** 2).mean()}
+        return make_losses(network, index)
 
     validate = (lambda: {SCORE: next(seen)}) if scores else None
     return Task(network, batches, STEPS, losses, validate, fingerprint)
@@ -97,7 +102,7 @@ def test_killed_fit_goes_on_and_ends_the_same(tmp_path):
     train(whole, TrainingOptions(epochs=4), 3)
     assert [epoch["epoch"] for epoch in progress.epochs] == [1, 2, 3, 4]
     assert_same(weights(resumed), weights(whole))
-    assert not list(tmp_path.rglob("state.pt"))  # a finished fit is not taken up again
+    assert not list(tmp_path.iterdir())  # a finished fit leaves nothing behind
 
 
 @pytest.mark.parametrize("other", [{"fingerprint": "other data"}, {"seed": 4}, {"epochs": 5}])
@@ -160,3 +165,123 @@ def test_schedule_rises_then_falls_to_zero():
 def test_device_is_found_or_named():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in {"cuda", "mps", "cpu"}
+    assert choose_device("meta") == torch.device("meta")
+
+
+def test_without_an_accelerator_the_cpu_is_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("mps")
+
+
+def test_fit_that_is_killed_in_an_epoch_starts_that_epoch_again(tmp_path):
+    options = TrainingOptions(epochs=3, checkpoint_folder=tmp_path)
+    killed = make_task()
+    left = iter([None] * (STEPS + 2))  # one epoch, and two steps of the next
+
+    def losses(index):
+        if next(left, KilledError) is KilledError:
+            raise KilledError
+        return make_losses(killed.network, index)
+
+    with pytest.raises(KilledError):
+        train(replace(killed, losses=losses), options, 3)
+    resumed, whole = make_task(), make_task()
+    train(resumed, options, 3)
+    train(whole, TrainingOptions(epochs=3), 3)
+    assert_same(weights(resumed), weights(whole))
+
+
+def make_losses(network, index):
+    return {"square": ((network(index) - index.float()) ** 2).mean()}
+
+
+def test_resumed_fit_remembers_the_best_epoch_before_the_kill(tmp_path):
+    options = TrainingOptions(epochs=5, patience=3, checkpoint_folder=tmp_path)
+    with pytest.raises(KilledError):
+        train(make_task(scores=[0.9, 0.1], killed_at=2), options, 3)
+    resumed = make_task(scores=[0.2, 0.3, 0.4])
+    progress = train(resumed, options, 3)
+    assert progress.best_epoch == 1
+    assert len(progress.epochs) == 1 + 3
+    whole = make_task()
+    train(whole, TrainingOptions(epochs=5, patience=3, stop_after=1), 3)
+    assert_same(weights(resumed), weights(whole))
+
+
+@pytest.mark.parametrize("what", ["save_file", "save"])
+def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch, what):
+    options = TrainingOptions(epochs=3, checkpoint_folder=tmp_path)
+    home = training if what == "save_file" else torch
+    write, written = getattr(home, what), []
+
+    def half(content, path, **kwargs):
+        write(content, path, **kwargs)
+        written.append(path)
+        if len(written) == 2:
+            path.write_bytes(path.read_bytes()[:100])
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home, what, half)
+        with pytest.raises(KilledError):
+            train(make_task(), options, 3)
+    resumed, whole = make_task(), make_task()
+    assert [epoch["epoch"] for epoch in train(resumed, options, 3).epochs] == [1, 2, 3]
+    train(whole, TrainingOptions(epochs=3), 3)
+    assert_same(weights(resumed), weights(whole))
+
+
+def test_checkpoint_is_read_as_weights_only(tmp_path, monkeypatch):
+    """A pickle that runs code is refused: it does not run."""
+    options = TrainingOptions(epochs=3, checkpoint_folder=tmp_path)
+    with pytest.raises(KilledError):
+        train(make_task(killed_at=1), options, 3)
+    ran = []
+    monkeypatch.setattr(training, "_ran", ran.append, raising=False)
+    (state,) = tmp_path.rglob("state.pt")
+    torch.save({"network": Payload()}, state)
+    with pytest.raises(UnpicklingError):
+        train(make_task(), options, 3)
+    assert ran == []
+
+
+class Payload:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("from recsys_kedro.models import training; training._ran(1)",)
+
+
+def test_stop_after_ends_early_and_never_late():
+    short = train(make_task(), TrainingOptions(epochs=4, stop_after=2), 3)
+    whole = train(make_task(), TrainingOptions(epochs=2, stop_after=9), 3)
+    assert len(short.epochs) == len(whole.epochs) == 2
+    assert short.best_epoch == 2
+
+
+def test_of_equal_scores_the_first_epoch_is_kept():
+    progress = train(make_task(scores=[0.5] * 3), TrainingOptions(epochs=3), 3)
+    assert progress.best_epoch == 1
+
+
+def test_small_gradients_are_not_scaled():
+    network = Net()
+    (network(torch.tensor([1])).sum() * 1e-3).backward()
+    before = [p.grad.to_dense().clone() for p in network.parameters()]
+    _clip(network, 1.0)
+    for parameter, gradient in zip(network.parameters(), before, strict=True):
+        assert torch.equal(parameter.grad.to_dense(), gradient)
+
+
+def test_schedule_of_both_optimizers():
+    options = TrainingOptions(epochs=2, warm_up=0.5, learning_rate=1.0, id_learning_rate=0.1)
+    dense, ids = _optimizers(Net(), options)
+    for optimizer, peak in ((dense, 1.0), (ids, 0.1)):
+        schedule = _schedule(optimizer, steps=4, options=options)
+        rates = [schedule.lr_lambdas[0](step) for step in range(9)]
+        falling = [0.5 * (1 + math.cos(math.pi * done / 4)) for done in range(5)]
+        assert rates == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1, *falling], abs=1e-6)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(peak / 4)

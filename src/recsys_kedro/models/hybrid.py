@@ -112,7 +112,8 @@ class Hybrid(Recommender):
     def recommend(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
         """See :meth:`Recommender.recommend`; the column ``source`` says what proposed each."""
         parts = []
-        for number, batch in enumerate(queries.batches(QUERY_BATCH)):
+        batches = list(queries.batches(QUERY_BATCH)) or [queries]  # no query: an empty table
+        for number, batch in enumerate(batches):
             retrieved = self.retrieve(batch)
             best = self.best(retrieved, self.rank(retrieved), k, exclude_seen=exclude_seen)
             parts.append(best.with_columns(pl.col(c.QUERY) + number * QUERY_BATCH))

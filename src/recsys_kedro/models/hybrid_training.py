@@ -47,7 +47,7 @@ def fit_hybrid(
         steps=batches.steps,
         losses=partial(losses, model),
         validate=_validator(model, data.validation) if data.validation else None,
-        fingerprint=_fingerprint(data, lists, options),
+        fingerprint=_fingerprint(data, lists, features, options),
     )
     progress = train(task, options.training, seed)
     training = options.training.model_copy(update={"stop_after": progress.best_epoch})
@@ -241,10 +241,17 @@ def _validate(
     return {**figures, SCORE: sum(figures.values()) / len(figures)}
 
 
-def _fingerprint(data: TrainingData, lists: TrainingLists, options: HybridOptions) -> str:
+def _fingerprint(
+    data: TrainingData, lists: TrainingLists, features: pl.DataFrame, options: HybridOptions
+) -> str:
     """Tells the checkpoint of one fit from that of another."""
     digest = hashlib.sha256(options.model_dump_json(exclude={"training"}).encode())
     digest.update(data.cut.isoformat().encode())
-    digest.update(lists.label.tobytes())
-    digest.update(lists.product.tobytes())
+    for array in (lists.product, lists.features, lists.label, lists.taken, lists.proposed):
+        digest.update(array.tobytes())
+    frames = [data.events, features, lists.requests]
+    if data.validation is not None:
+        frames += [data.validation.truth, data.validation.queries.requests]
+    for frame in frames:
+        digest.update(frame.hash_rows().to_numpy().tobytes())
     return digest.hexdigest()

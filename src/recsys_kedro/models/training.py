@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,7 +232,9 @@ class _Checkpoint:
         if self._best is not None:
             network.load_state_dict(self._best)
         if self._folder is not None:
+            # The state goes first: without it the rest is not taken up.
             (self._folder / "state.pt").unlink(missing_ok=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def save(
         self,
@@ -243,7 +246,6 @@ class _Checkpoint:
         if self._folder is None or self._best is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        save_file(self._best, self._folder / "best.safetensors")
         state = {
             "network": network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -251,5 +253,7 @@ class _Checkpoint:
             "progress": json.dumps(vars(progress)),
         }
         # Written beside and renamed: a kill while writing leaves the last whole checkpoint.
+        save_file(self._best, self._folder / "best.tmp")
+        (self._folder / "best.tmp").replace(self._folder / "best.safetensors")
         torch.save(state, self._folder / "state.tmp")
         (self._folder / "state.tmp").replace(self._folder / "state.pt")

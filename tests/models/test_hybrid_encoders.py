@@ -1,0 +1,148 @@
+"""What the network reads of requests, histories and products, and that it is saved whole."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from recsys_kedro import columns as c
+from recsys_kedro.features.options import EncoderOptions
+from recsys_kedro.features.schemas import USER_FEATURES
+from recsys_kedro.models.hybrid_encoders import (
+    HybridEncoders,
+    event_type_codes,
+    history_tensors,
+    ranges,
+    time_numbers,
+    with_all_features,
+)
+from recsys_kedro.vocabulary import Vocabulary
+
+MONDAY_SIX = datetime(2024, 1, 1, 6, 0, tzinfo=UTC)
+
+
+def requests(*rows):
+    """Requests of ``(as_of, live, device, category)``."""
+    schema = {c.AS_OF: pl.Datetime("us", "UTC"), c.LIVE: pl.Boolean}
+    schema |= {c.DEVICE_TYPE: pl.String, c.CATEGORY: pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@pytest.fixture(scope="module")
+def features(shop, shop_snapshots, shop_split):
+    """Product features as of the test cut, with names."""
+    now = shop_snapshots.filter(pl.col("snapshot_time") == shop_split.test_start)
+    return now.join(shop.products.select(c.PRODUCT_ID, c.NAME), on=c.PRODUCT_ID, how="left")
+
+
+@pytest.fixture(scope="module")
+def encoders(features, shop_lists):
+    return HybridEncoders.fit(features, shop_lists.requests, EncoderOptions())
+
+
+def test_time_is_a_place_on_circles():
+    found = time_numbers(requests((MONDAY_SIX, True, None, None)), seasonal=True)
+    season, weekday = 2 * np.pi * 1 / 365.25, 2 * np.pi * 1 / 7
+    expected = [np.sin(season), np.cos(season), 1, 0, np.sin(weekday), np.cos(weekday), 1]
+    np.testing.assert_allclose(found, [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("live", [False, None])
+def test_hour_and_weekday_are_of_visits_only(live):
+    found = time_numbers(requests((MONDAY_SIX, live, None, None)), seasonal=False)
+    np.testing.assert_array_equal(found, np.zeros((1, 7), np.float32))
+
+
+def test_midnight_is_near_to_midnight():
+    late = MONDAY_SIX.replace(hour=23, minute=59)
+    early = MONDAY_SIX.replace(hour=0, minute=0)
+    one, other = time_numbers(
+        requests((late, True, None, None), (early, True, None, None)), seasonal=False
+    )
+    np.testing.assert_allclose(one[2:4], other[2:4], atol=0.005)
+
+
+@pytest.mark.parametrize(("days", "seasonal"), [(365, False), (366, True)])
+def test_season_counts_once_the_requests_span_a_year(features, shop_lists, days, seasonal):
+    two = shop_lists.requests.head(2).with_columns(
+        pl.Series(c.AS_OF, [MONDAY_SIX, MONDAY_SIX + timedelta(days=days)])
+    )
+    assert HybridEncoders.fit(features, two, EncoderOptions()).seasonal is seasonal
+
+
+def test_missing_features_are_empty_and_typed():
+    bare = requests((MONDAY_SIX, True, None, None))
+    filled = with_all_features(bare)
+    for name, column in USER_FEATURES.columns.items():
+        assert filled.schema[name] == column.dtype.type
+    given = bare.with_columns(total_views=pl.lit(3, pl.Int64))
+    assert with_all_features(given)["total_views"].to_list() == [3]
+
+
+def test_event_types_have_their_place_and_no_other_is_let_in():
+    codes = event_type_codes(pl.Series(list(c.EVENT_TYPES[::-1])))
+    assert codes.tolist() == list(range(len(c.EVENT_TYPES)))[::-1]
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="poke"):
+        event_type_codes(pl.Series([c.PURCHASE, "poke"]))
+
+
+def test_ranges():
+    row, number = ranges(np.array([4, 9, 0]), np.array([6, 9, 3]))
+    assert row.tolist() == [0, 0, 2, 2, 2]
+    assert number.tolist() == [4, 5, 0, 1, 2]
+    row, number = ranges(np.empty(0, np.int64), np.empty(0, np.int64))
+    assert row.tolist() == number.tolist() == []
+
+
+def test_a_history_is_the_newest_known_events(make_events, ask):
+    events = make_events(
+        ("ann", "a", 9), ("ann", "b", 3), ("ann", "gone", 2), ("ann", "a", 1, c.CLICK),
+        ("ben", "b", 4),
+    )  # fmt: skip
+    queries = ask(events, "ann", "nobody", "ben")
+    found = history_tensors(queries, Vocabulary.fit(pl.Series(["a", "b"])), most=3)
+    assert found.product.tolist() == [1, 0, 1]  # "gone" is one of the three, "a" of day 9 is not
+    assert found.row.tolist() == [0, 0, 2]
+    kinds = [c.PURCHASE, c.CLICK, c.PURCHASE]
+    assert found.event_type.tolist() == [c.EVENT_TYPES.index(kind) for kind in kinds]
+    np.testing.assert_allclose(found.log_age, np.log([1 + 3, 1 + 1, 1 + 4]), rtol=1e-6)
+
+
+def test_missing_and_unknown_context(encoders, shop_lists):
+    known = shop_lists.requests[c.DEVICE_TYPE].drop_nulls()[0]
+    asked = requests(
+        (MONDAY_SIX, True, None, None),
+        (MONDAY_SIX, True, "toaster 🍞", "no such category"),
+        (MONDAY_SIX, True, known, encoders.products.category.vocabulary.ids[0]),
+    )
+    found = encoders.request_tensors(asked)
+    assert found.device[:2].tolist() == found.category[:2].tolist() == [0, 1]
+    assert found.device[2] >= 2
+    assert found.category[2] == 2
+    assert torch.isfinite(found.profile).all()
+    assert found.profile.shape == (3, len(encoders.users.numbers.names))
+
+
+def test_products_keep_the_order_of_the_rows(encoders, features):
+    whole, turned = (encoders.product_tensors(table) for table in (features, features.reverse()))
+    assert torch.equal(whole.category.flip(0), turned.category)
+    assert torch.equal(whole.numbers.flip(0), turned.numbers)
+    assert int(whole.token_offsets[-1]) == len(whole.tokens) > features.height
+
+
+def test_loaded_encoders_give_the_same_tensors(encoders, features, shop_lists, tmp_path):
+    other_season = replace(encoders, seasonal=not encoders.seasonal)
+    for number, kept in enumerate((encoders, other_season)):
+        kept.save(tmp_path / str(number))
+        loaded = HybridEncoders.load(tmp_path / str(number))
+        asked = shop_lists.requests.head(50)
+        pairs = [
+            (kept.product_tensors(features), loaded.product_tensors(features)),
+            (kept.request_tensors(asked), loaded.request_tensors(asked)),
+        ]
+        for one, other in pairs:
+            for name in one._fields:
+                assert torch.equal(getattr(one, name), getattr(other, name)), name
