@@ -219,7 +219,7 @@ class RecommenderService:
             fallback, best = NOTHING_LEFT, self.popular_list(request.k, None)
         shown = best.join(
             self.snapshot.products.drop(c.SCORE), on=c.PRODUCT_ID, how="left", maintain_order="left"
-        )
+        ).with_columns(pl.lit(1.0).alias(c.PROPENSITY))
         items = [
             RecommendedItem.model_validate(row)
             for row in shown.select(list(RecommendedItem.model_fields)).iter_rows(named=True)

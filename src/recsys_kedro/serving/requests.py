@@ -9,6 +9,7 @@ from recsys_kedro.columns import PURCHASE
 
 MOST_ITEMS = 1_000
 MOST_EVENTS = 10_000
+MOST_CHOICES = 50
 YEARS = range(1970, 2200)
 
 
@@ -70,8 +71,28 @@ class RequestContext(BaseModel):
 
     time: Time | None = Field(None, description="UTC; empty: now, see the guide to serving")
     device_type: Text | None = None
+    session_id: Text | None = Field(None, description="the running session, for the log")
     category: Text | None = Field(None, description="category of the page or the search")
+    product_id: Text | None = Field(None, description="product of the page; counts as a view")
     search_query: Text | None = None
+
+
+class PriceLimits(BaseModel):
+    """Prices of the products that may be shown, in the shop's currency, ends included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float | None = Field(None, ge=0, allow_inf_nan=False)
+    high: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+
+class OnboardingAnswer(BaseModel):
+    """What a new user said to one question of the quiz: which of its products please."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: Text
+    liked: list[Text] = Field(default_factory=list, max_length=MOST_CHOICES)
 
 
 class RecommendationRequest(BaseModel):
@@ -84,6 +105,18 @@ class RecommendationRequest(BaseModel):
     context: RequestContext = RequestContext()
     k: int = Field(10, ge=1, le=MOST_ITEMS, description="how many products")
     filter_purchased: bool = Field(True, description=f"leave out what has a {PURCHASE}")
+    exclude: list[Text] = Field(
+        default_factory=list, max_length=MOST_ITEMS, description="product ids not to be shown"
+    )
+    category: Text | None = Field(None, description="only products of this category")
+    price: PriceLimits = PriceLimits()
+    diversity: float | None = Field(
+        None, ge=0, le=1, description="0: by relevance alone; empty: as the shop has set it"
+    )
+    exploration: float | None = Field(
+        None, ge=0, le=0.5, description="share of explored positions; empty: as the shop has set it"
+    )
+    onboarding: list[OnboardingAnswer] = Field(default_factory=list, max_length=MOST_CHOICES)
 
 
 class RecommendedItem(BaseModel):
@@ -92,6 +125,9 @@ class RecommendedItem(BaseModel):
     product_id: str
     rank: int
     score: float
+    propensity: float = Field(
+        1.0, description="probability of this product here, given those above it"
+    )
     source: str = Field(description="what proposed it")
     reason: str = Field(description="why, in words for the shopper")
     name: str | None
@@ -102,10 +138,17 @@ class RecommendedItem(BaseModel):
 class RecommendationAnswer(BaseModel):
     """One answer; ``error`` is set and the list empty where the request was bad."""
 
+    recommendation_id: str = ""
     user_id: str | None
     items: list[RecommendedItem] = Field(default_factory=list)
     model: str
     model_version: str
+    variant: str | None = Field(None, description="of the experiment that the user is in")
     as_of: str | None = Field(None, description="the time that the answer is for, UTC")
     fallback: str | None = Field(None, description="which fallback answered, if one did")
+    from_cache: bool = False
+    latency_ms: float = Field(0.0, description="from the request's arrival to the answer")
+    removed: dict[str, int] = Field(
+        default_factory=dict, description="candidates that each rule took out"
+    )
     error: str | None = None

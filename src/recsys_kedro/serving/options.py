@@ -1,0 +1,36 @@
+"""How a server is set up: one class, read from the environment of the process.
+
+``RECSYS_REDIS_URL=redis://… mlflow models serve …`` sets ``redis_url``, and so on. What belongs
+to the model travels with the model; here is only what differs from server to server.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServingOptions(BaseSettings):
+    """Options of one server. Empty URLs and folders switch the part off."""
+
+    model_config = SettingsConfigDict(env_prefix="RECSYS_", frozen=True, extra="ignore")
+
+    redis_url: str | None = Field(
+        None, description="online store and cache; empty: the snapshot that came with the model"
+    )
+    redis_timeout_ms: float = Field(20, gt=0, description="of connecting and of each answer, ms")
+    redis_retry_after_s: float = Field(
+        2, gt=0, description="pause after failures before Redis is asked again, seconds"
+    )
+    cache_size: int = Field(
+        50_000, ge=0, description="lists kept by a worker without Redis; 0: no cache"
+    )
+    cache_seconds: float = Field(300, gt=0, description="how long a ranked list may be reused")
+    impressions_folder: Path | None = Field(
+        None, description="where Parquet files of what was shown go; empty: not logged"
+    )
+    metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="of the Prometheus metrics; empty: none are served"
+    )
+    diversity: float = Field(0.0, ge=0, le=1, description="0: by relevance alone")
+    exploration: float = Field(0.0, ge=0, le=0.5, description="share of explored positions")
