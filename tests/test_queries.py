@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys_kedro import columns as c
-from recsys_kedro.queries import CONTEXT_COLUMNS, Queries, build_queries
+from recsys_kedro.queries import CONTEXT_COLUMNS, Queries, build_queries, event_type_codes
 from recsys_kedro.schemas import UTC_TIME
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -91,7 +91,7 @@ def test_seen_counts_once_and_only_the_given_types(make_events, day):
     )  # fmt: skip
     queries = build_queries(events, requests_of(("ann", day(4)), ("ben", day(4))))
     seen = queries.seen(Vocabulary.fit(["a", "b"]), [c.PURCHASE])
-    assert seen.toarray().tolist() == [[1, 0], [1, 0]]
+    assert seen.tolist() == [[1, 0], [1, 0]]
 
 
 def test_a_profile_feature_that_is_not_there_is_unknown(events, day):
@@ -110,3 +110,11 @@ def test_save_and_load(events, day, tmp_path):
     assert loaded.history.equals(queries.history)
     assert loaded.offsets.tolist() == queries.offsets.tolist()
     assert loaded.offsets.dtype == np.int64
+
+
+def test_event_types_have_their_place_and_no_other_is_let_in():
+    codes = event_type_codes(pl.Series(list(c.EVENT_TYPES[::-1])))
+    assert codes.tolist() == list(range(len(c.EVENT_TYPES)))[::-1]
+    for many in (1, 20_000):  # a dictionary for few, an expression for many
+        with pytest.raises(ValueError, match="unknown event type 'poke'; known are product_view"):
+            event_type_codes(pl.Series([*[c.PURCHASE] * many, "poke"]))

@@ -1,17 +1,18 @@
 """What a model is asked: a history, a profile and a context as of a time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recsys_kedro import columns as c
-from recsys_kedro.vocabulary import Vocabulary
+from recsys_kedro.vocabulary import FEW, Vocabulary
 
+_CODES = {kind: place for place, kind in enumerate(c.EVENT_TYPES)}
 HISTORY_COLUMNS = (c.PRODUCT_ID, c.EVENT_TYPE, c.TIMESTAMP, c.SESSION_ID, c.PRICE, c.QUANTITY)
 CONTEXT_COLUMNS = {
     c.DEVICE_TYPE: pl.String,
@@ -38,6 +39,9 @@ class Queries:
     requests: pl.DataFrame
     history: pl.DataFrame
     offsets: NDArray[np.int64]
+    _encoded: list[tuple[Vocabulary, NDArray[np.int64]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return self.requests.height
@@ -72,17 +76,45 @@ class Queries:
         history = pl.read_parquet(folder / "history.parquet")
         return cls(requests.drop("events"), history, offsets.astype(np.int64))
 
-    @property
+    @cached_property
     def rows(self) -> NDArray[np.int64]:
         """(E,) the query that each past event belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
-    @property
+    @cached_property
     def age_days(self) -> NDArray[np.float32]:
         """(E,) days from each past event to the ``as_of`` of its query; above zero."""
         as_of = self.requests[c.AS_OF].to_numpy()[self.rows]
         age = as_of - self.history[c.TIMESTAMP].to_numpy()
         return np.asarray(age / np.timedelta64(1, "D"), np.float32)
+
+    @cached_property
+    def event_types(self) -> NDArray[np.int64]:
+        """(E,) the position of each event's type in ``EVENT_TYPES``."""
+        return event_type_codes(self.history[c.EVENT_TYPE])
+
+    @cached_property
+    def product_codes(self) -> NDArray[np.int64]:
+        """(E,) equal numbers for equal products, those that no vocabulary knows included."""
+        return codes_of(self.history[c.PRODUCT_ID])
+
+    @cached_property
+    def session_codes(self) -> NDArray[np.int64]:
+        """(E,) equal numbers for equal sessions."""
+        return codes_of(self.history[c.SESSION_ID])
+
+    def products(self, vocabulary: Vocabulary) -> NDArray[np.int64]:
+        """(E,) the index of each event's product in ``vocabulary``, -1 where unknown."""
+        for known, product in self._encoded:
+            if known is vocabulary:
+                return product
+        product = vocabulary.encode(self.history[c.PRODUCT_ID])
+        self._encoded.append((vocabulary, product))
+        return product
+
+    def are(self, event_types: Collection[str]) -> NDArray[np.bool_]:
+        """(E,) whether each past event is of one of the types."""
+        return by_event_type(dict.fromkeys(event_types, 1.0))[self.event_types] > 0
 
     def profile(self, feature: str) -> NDArray[np.float64]:
         """(Q,) a numeric user feature that came with the requests; NaN where there is none."""
@@ -90,16 +122,13 @@ class Queries:
             return np.full(len(self), np.nan)
         return self.requests[feature].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
-    def seen(self, vocabulary: Vocabulary, event_types: Sequence[str]) -> sparse.csr_matrix:
-        """(Q, P) one where the user had an event of ``event_types`` with the product."""
-        product = vocabulary.encode(self.history[c.PRODUCT_ID])
-        wanted = self.history[c.EVENT_TYPE].is_in(list(event_types)).to_numpy() & (product >= 0)
-        ones = np.ones(int(wanted.sum()), np.float32)
-        matrix = sparse.csr_matrix(
-            (ones, (self.rows[wanted], product[wanted])), shape=(len(self), len(vocabulary))
-        )
-        matrix.data[:] = 1.0
-        return matrix
+    def seen(self, vocabulary: Vocabulary, event_types: Collection[str]) -> NDArray[np.bool_]:
+        """(Q, P) whether the user had an event of ``event_types`` with the product."""
+        product = self.products(vocabulary)
+        wanted = self.are(event_types) & (product >= 0)
+        result = np.zeros((len(self), len(vocabulary)), bool)
+        result[self.rows[wanted], product[wanted]] = True
+        return result
 
 
 def build_queries(events: pl.DataFrame, requests: pl.DataFrame) -> Queries:
@@ -130,3 +159,39 @@ def build_queries(events: pl.DataFrame, requests: pl.DataFrame) -> Queries:
     counts = np.bincount(history[c.QUERY].to_numpy(), minlength=requests.height)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Queries(requests, history.drop(c.QUERY), offsets)
+
+
+def by_event_type(values: Mapping[str, float]) -> NDArray[np.float32]:
+    """The values in the order of ``EVENT_TYPES``; 0 where there is none."""
+    return np.array([values.get(kind, 0.0) for kind in c.EVENT_TYPES], np.float32)
+
+
+def event_type_codes(event_types: pl.Series) -> NDArray[np.int64]:
+    """(E,) the position of each type in ``EVENT_TYPES``.
+
+    Raises:
+        ValueError: if there is another type; it names the first.
+    """
+    if event_types.len() < FEW:
+        codes = [_CODES.get(kind, -1) for kind in event_types.to_list()]
+        result = np.array(codes, np.int64)
+    else:
+        names, places = list(c.EVENT_TYPES), list(range(len(c.EVENT_TYPES)))
+        result = event_types.replace_strict(
+            names, places, default=-1, return_dtype=pl.Int64
+        ).to_numpy()
+    if (result < 0).any():
+        msg = (
+            f"unknown event type {event_types[int(np.argmin(result))]!r}; "
+            f"known are {', '.join(c.EVENT_TYPES)}"
+        )
+        raise ValueError(msg)
+    return result
+
+
+def codes_of(names: pl.Series) -> NDArray[np.int64]:
+    """(N,) equal numbers for equal names; empty names are equal."""
+    if names.len() < FEW:
+        code: dict[str | None, int] = {}
+        return np.array([code.setdefault(name, len(code)) for name in names.to_list()], np.int64)
+    return names.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()

@@ -31,6 +31,7 @@ from recsys_kedro.ranking.candidates import CandidateOptions, Candidates, offset
 from recsys_kedro.ranking.pair_features import pair_features
 from recsys_kedro.ranking.product_state import product_state
 from recsys_kedro.ranking.scorers import TAKEN, ScorerOptions, behaviours, fit_scorers
+from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NO_PRODUCT, NegativeOptions, draw_negatives, draw_probabilities
 from recsys_kedro.splits import TimeSplit
@@ -255,9 +256,10 @@ def _lists(
 ) -> TrainingLists:
     target_types = list(snapshot.scorers.weights[TAKEN])
     scores = snapshot.scorers.catalogue_scores(queries, snapshot.vocabulary)
-    taken = queries.seen(snapshot.vocabulary, target_types).toarray() > 0
+    taken = queries.seen(snapshot.vocabulary, target_types)
     label = _labels(queries, snapshot, events, target_types)
-    candidates = propose(scores, snapshot, taken, options.candidates)
+    shelves = Shelves.of(snapshot, options.candidates.new_days)
+    candidates = propose(scores, shelves, taken, options.candidates)
     candidates = _thinned(candidates, label, options.list_negatives, rng)
     sampled = _sampled_negatives(taken | label, snapshot, options, rng)
     candidates = _with_more(candidates, sampled, label)

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 UNKNOWN = -1
+FEW = 10_000  # up to so many names a Python dictionary is faster than a Polars expression
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Vocabulary:
 
     def encode(self, ids: pl.Series) -> NDArray[np.int64]:
         """(N,) the index of each id, -1 where the id is unknown or empty."""
-        if ids.len() < 1_000:
+        if ids.len() < FEW:
             return np.array([self._index.get(id_, UNKNOWN) for id_ in ids.to_list()], np.int64)
         table = pl.DataFrame({"id": self.ids}).with_row_index("index")
         found = pl.DataFrame({"id": ids}).join(table, on="id", how="left", maintain_order="left")

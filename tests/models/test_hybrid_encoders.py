@@ -13,7 +13,6 @@ from recsys_kedro.features.options import EncoderOptions
 from recsys_kedro.features.schemas import USER_FEATURES
 from recsys_kedro.models.hybrid_encoders import (
     HybridEncoders,
-    event_type_codes,
     history_tensors,
     ranges,
     time_numbers,
@@ -80,13 +79,6 @@ def test_missing_features_are_empty_and_typed():
         assert filled.schema[name] == column.dtype.type
     given = bare.with_columns(total_views=pl.lit(3, pl.Int64))
     assert with_all_features(given)["total_views"].to_list() == [3]
-
-
-def test_event_types_have_their_place_and_no_other_is_let_in():
-    codes = event_type_codes(pl.Series(list(c.EVENT_TYPES[::-1])))
-    assert codes.tolist() == list(range(len(c.EVENT_TYPES)))[::-1]
-    with pytest.raises(pl.exceptions.InvalidOperationError, match="incomplete mapping"):
-        event_type_codes(pl.Series([c.PURCHASE, "poke"]))
 
 
 def test_ranges():

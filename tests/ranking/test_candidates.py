@@ -17,6 +17,7 @@ from recsys_kedro.ranking.candidates import (
     offsets_of,
     propose,
 )
+from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.vocabulary import Vocabulary
 
 PASSES = {EASE: 2, NEIGHBOURS: 4, TRENDING: 2}  # memories, behaviours times memories, half-lives
@@ -29,8 +30,8 @@ def only(**quotas):
 def run(queries, snapshot, options, retrieval=None):
     """The candidates, and (Q, P) whether the user has taken the product."""
     scores = snapshot.scorers.catalogue_scores(queries, snapshot.vocabulary)
-    taken = queries.seen(snapshot.vocabulary, [c.PURCHASE]).toarray() > 0
-    return propose(scores, snapshot, taken, options, retrieval), taken
+    taken = queries.seen(snapshot.vocabulary, [c.PURCHASE])
+    return propose(scores, Shelves.of(snapshot, options.new_days), taken, options, retrieval), taken
 
 
 def ids(snapshot, candidates, query=0):

@@ -5,6 +5,7 @@ from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.ranking.candidates import CandidateOptions, Candidates, offsets_of, propose
 from recsys_kedro.ranking.pair_features import MAX_LOG_PRICE_RATIO, NEVER_DAYS, pair_features
+from recsys_kedro.ranking.shelves import Shelves
 
 LONG = 180
 
@@ -202,13 +203,14 @@ def test_a_query_alone_and_in_a_batch_are_described_alike(
         random_events, *(f"u{number}" for number in range(40)), "nobody", at=at, **profile
     )
     scores = snapshot.scorers.catalogue_scores(queries, snapshot.vocabulary)
-    taken = queries.seen(snapshot.vocabulary, [c.PURCHASE]).toarray() > 0
-    candidates = propose(scores, snapshot, taken, CandidateOptions())
+    taken = queries.seen(snapshot.vocabulary, [c.PURCHASE])
+    shelves = Shelves.of(snapshot, CandidateOptions().new_days)
+    candidates = propose(scores, shelves, taken, CandidateOptions())
     batch = pair_features(queries, candidates, scores, snapshot)
     for number in range(len(queries)):
         one = queries.slice(number, number + 1)
         scores = snapshot.scorers.catalogue_scores(one, snapshot.vocabulary)
-        mine = propose(scores, snapshot, taken[number : number + 1], CandidateOptions())
+        mine = propose(scores, shelves, taken[number : number + 1], CandidateOptions())
         rows = slice(candidates.offsets[number], candidates.offsets[number + 1])
         assert mine.product.tolist() == candidates.product[rows].tolist()
         assert mine.source.tolist() == candidates.source[rows].tolist()

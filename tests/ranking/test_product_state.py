@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
@@ -41,16 +42,16 @@ def test_a_price_of_nothing_is_unknown(make_features):
     np.testing.assert_array_equal(state.log_price, [np.nan, 0])
 
 
-def test_affinity_is_the_share_of_the_category(state):
+def test_share_is_that_of_the_category(state):
     weights = np.array([[1, 2, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 3, 0]], np.float32)
-    expected = [[3 / 4, 3 / 4, 1 / 4, 0, 0], [0] * 5, [0, 0, 0, 1, 1]]
-    np.testing.assert_allclose(state.category_affinity(weights), expected)
+    expected = [[1 / 4, 3 / 4, 0], [0] * 3, [0, 0, 1]]
+    np.testing.assert_allclose(state.category_share(sparse.csr_matrix(weights)), expected)
 
 
 def test_no_products(make_features):
     state = product_state(make_features([]), Vocabulary.fit([]), CATEGORIES)
     assert state.categories == 0
-    assert state.category_affinity(np.zeros((2, 0), np.float32)).shape == (2, 0)
+    assert state.category_share(sparse.csr_matrix((2, 0), dtype=np.float32)).shape == (2, 0)
 
 
 def test_save_and_load(state, tmp_path):

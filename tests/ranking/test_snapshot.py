@@ -2,6 +2,7 @@ import numpy as np
 
 from recsys_kedro.ranking.candidates import CandidateOptions, propose
 from recsys_kedro.ranking.pair_features import pair_features
+from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 
 
@@ -15,8 +16,8 @@ def test_a_loaded_snapshot_proposes_and_describes_alike(
     values = []
     for each in (snapshot, loaded):
         scores = each.scorers.catalogue_scores(queries, each.vocabulary)
-        taken = queries.seen(each.vocabulary, ["purchase"]).toarray() > 0
-        candidates = propose(scores, each, taken, CandidateOptions())
+        taken = queries.seen(each.vocabulary, ["purchase"])
+        candidates = propose(scores, Shelves.of(each, 45), taken, CandidateOptions())
         values.append(pair_features(queries, candidates, scores, each).values)
     assert len(values[0]) > 0
     np.testing.assert_array_equal(values[0], values[1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
-from recsys_kedro.features.encoding import CategoryEncoder, NumberEncoder, Tokens, hash_words
+from recsys_kedro.features.encoding import CategoryEncoder, NumberEncoder, Tokens, hash_words, logs
 from recsys_kedro.features.options import EncoderOptions
 
 PRODUCT_NUMBERS: Final = (
@@ -168,22 +168,25 @@ class UserEncoder:
         return cls(
             CategoryEncoder.fit(features[f.USER_SEGMENT], options.min_count),
             products.category,
-            NumberEncoder.fit(_without_prices_of_nothing(features), USER_NUMBERS, USER_MAY_MISS),
+            NumberEncoder.of_logs(_user_logs(features), USER_NUMBERS, USER_MAY_MISS),
         )
 
     def transform(self, features: pl.DataFrame) -> UserArrays:
         """Arrays of the rows in their order."""
-        features = _without_prices_of_nothing(features)
         top = [self.category.transform(features[name]) for name in f.TOP_CATEGORIES]
-        price = features[f.AVG_PURCHASE_PRICE].fill_null(np.nan).cast(pl.Float32)
+        log_price = _user_logs(features)[:, USER_NUMBERS.index(f.AVG_PURCHASE_PRICE)]
         return UserArrays(
             segment_index=self.segment.transform(features[f.USER_SEGMENT]),
             category_index=np.stack(top, axis=1),
             hour_index=features[f.PEAK_HOUR].to_numpy() - f.NO_PEAK,
             weekday_index=features[f.PEAK_DAY].to_numpy() - f.NO_PEAK,
-            numbers=self.numbers.transform(features),
-            price=price.to_numpy(),
+            numbers=self.profile_numbers(features),
+            price=np.expm1(log_price).astype(np.float32),
         )
+
+    def profile_numbers(self, features: pl.DataFrame) -> NDArray[np.float32]:
+        """(N, C) the part of :meth:`transform` that is numbers."""
+        return self.numbers.scores(_user_logs(features))
 
     def save(self, folder: Path) -> None:
         """Write it into ``folder`` as Parquet and JSON."""
@@ -202,8 +205,9 @@ class UserEncoder:
         )
 
 
-def _without_prices_of_nothing(features: pl.DataFrame) -> pl.DataFrame:
-    """Prices that are 0 only because nothing was bought are missing, not low."""
-    return features.with_columns(
-        pl.when(f.HAS_PURCHASE_PRICE).then(pl.col(*USER_PRICES)).name.keep()
-    )
+def _user_logs(features: pl.DataFrame) -> NDArray[np.float64]:
+    """(N, C) ln(1 + x); prices that are 0 only because nothing was bought are missing, not low."""
+    log_NC = logs(features, USER_NUMBERS)
+    without = ~(features[f.HAS_PURCHASE_PRICE].fill_null(value=False).to_numpy())
+    log_NC[np.ix_(without, [USER_NUMBERS.index(name) for name in USER_PRICES])] = np.nan
+    return log_NC

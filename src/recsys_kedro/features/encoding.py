@@ -72,11 +72,17 @@ class NumberEncoder:
     @classmethod
     def fit(cls, frame: pl.DataFrame, columns: Sequence[str], flagged: Sequence[str]) -> Self:
         """Learn mean and standard deviation; a column that is constant or empty becomes 0."""
-        logs = _logs(frame, columns)
-        known = ~np.isnan(logs)
+        return cls.of_logs(logs(frame, columns), columns, flagged)
+
+    @classmethod
+    def of_logs(
+        cls, log_NC: NDArray[np.float64], columns: Sequence[str], flagged: Sequence[str]
+    ) -> Self:
+        """The same from ln(1 + x), NaN where it is missing."""
+        known = ~np.isnan(log_NC)
         count = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, logs, 0.0).sum(axis=0) / count
-        std = np.sqrt((np.where(known, logs - mean, 0.0) ** 2).sum(axis=0) / count)
+        mean = np.where(known, log_NC, 0.0).sum(axis=0) / count
+        std = np.sqrt((np.where(known, log_NC - mean, 0.0) ** 2).sum(axis=0) / count)
         std[std < 1e-12] = 1.0
         return cls(tuple(columns), tuple(flagged), tuple(mean.tolist()), tuple(std.tolist()))
 
@@ -87,7 +93,11 @@ class NumberEncoder:
 
     def transform(self, frame: pl.DataFrame) -> NDArray[np.float32]:
         """(N, C + F) scores, then flags; a missing number has the score of the mean, 0."""
-        scores = (_logs(frame, self.columns) - self.mean) / self.std
+        return self.scores(logs(frame, self.columns))
+
+    def scores(self, log_NC: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The same from ln(1 + x), NaN where it is missing."""
+        scores = (log_NC - self.mean) / self.std
         missing = np.isnan(scores)
         flags = missing[:, [self.columns.index(name) for name in self.flagged]]
         return np.hstack([np.where(missing, 0.0, scores), flags]).astype(np.float32)
@@ -103,14 +113,14 @@ class NumberEncoder:
         return cls(**{name: tuple(values) for name, values in fields.items()})
 
 
-def _logs(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+def logs(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
     """(N, C) ln(1 + x), NaN where x is missing or not finite.
 
     Raises:
         ValueError: if a column has a negative number.
     """
-    numbers = frame.select(pl.col(name).cast(pl.Float64) for name in columns)
-    values = numbers.fill_null(np.nan).to_numpy()
+    # Column by column: an expression costs a request more than the numbers do.
+    values = np.stack([_floats(frame[name]) for name in columns], axis=1)
     negative = (values < 0).any(axis=0)
     if negative.any():
         name = columns[int(negative.argmax())]
@@ -121,6 +131,13 @@ def _logs(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
         )
         raise ValueError(msg)
     return np.log1p(np.where(np.isfinite(values), values, np.nan))
+
+
+def _floats(numbers: pl.Series) -> NDArray[np.float64]:
+    """(N,) the numbers, or truths as 1 and 0; NaN where there is none."""
+    if numbers.dtype == pl.Boolean:
+        numbers = numbers.cast(pl.Int8)
+    return numbers.to_numpy().astype(np.float64)
 
 
 class Tokens(NamedTuple):

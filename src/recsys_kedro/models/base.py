@@ -133,7 +133,7 @@ class CatalogueScorer(Recommender):
         for start, batch, scores in self._scored_batches(queries):
             if exclude_seen:
                 seen = batch.seen(self.vocabulary, self.target_event_types)
-                scores[seen.nonzero()] = -np.inf
+                scores[seen] = -np.inf
             parts.append(top_k(scores, k, self.vocabulary, first_query=start))
         return pl.concat(parts)
 

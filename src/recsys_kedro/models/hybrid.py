@@ -4,7 +4,9 @@ Q queries, P products, N candidates.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -35,10 +37,12 @@ from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import SOURCES, CandidateOptions, Candidates, propose
 from recsys_kedro.ranking.pair_features import pair_features
 from recsys_kedro.ranking.scorers import TAKEN
+from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NegativeOptions
 
 RANKED_AT_ONCE = 65_536
+CONTENT_FILE = "content.safetensors"
 
 
 class HybridOptions(Options):
@@ -84,6 +88,7 @@ class Hybrid(Recommender):
         products: the products' content as of the cut.
         network: the learned part.
         epochs: losses, figures and seconds of each epoch.
+        vectors_P2D: the network's view of all products, once its weights are final.
     """
 
     name = "hybrid"
@@ -96,6 +101,7 @@ class Hybrid(Recommender):
     products: ProductTensors
     network: HybridNetwork
     epochs: list[dict[str, float]] = field(default_factory=list)
+    vectors_P2D: Tensor | None = None
 
     @classmethod
     def fit(cls, data: TrainingData, options: HybridOptions, seed: int) -> Self:
@@ -146,13 +152,30 @@ class Hybrid(Recommender):
         """
         vocabulary, scorers = self.snapshot.vocabulary, self.snapshot.scorers
         scores = scorers.catalogue_scores(queries, vocabulary)
-        taken = queries.seen(vocabulary, list(scorers.weights[TAKEN])).toarray() > 0
+        taken = queries.seen(vocabulary, self.taken_types)
         users = self.user_vectors(queries)
         if asked is None:
             own = self.retrieval_scores(users) if use_network else None
-            asked = propose(scores, self.snapshot, taken, self.candidate_options, own)
+            asked = propose(scores, self.shelves, taken, self.candidate_options, own)
         pairs = pair_features(queries, asked, scores, self.snapshot).values
         return Retrieved(asked, taken[asked.query, asked.product], pairs, users)
+
+    @property
+    def taken_types(self) -> Collection[str]:
+        """The event types that count as taken."""
+        return self.snapshot.scorers.weights[TAKEN]
+
+    @cached_property
+    def shelves(self) -> Shelves:
+        """The catalogue in order, made once."""
+        return Shelves.of(self.snapshot, self.candidate_options.new_days)
+
+    def product_vectors(self, index_N: Tensor) -> Tensor:
+        """(N, 2D) the network's view of some products."""
+        if self.vectors_P2D is not None:
+            return self.vectors_P2D[index_N]
+        distinct, position = torch.unique(index_N, return_inverse=True)
+        return self.network.product_vectors(self.products, distinct)[position]
 
     @torch.inference_mode()
     def user_vectors(self, queries: Queries) -> UserVectors:
@@ -162,16 +185,15 @@ class Hybrid(Recommender):
         history = HistoryTensors(*(tensor.to(device) for tensor in history))
         requests = self.encoders.request_tensors(queries.requests)
         requests = RequestTensors(*(tensor.to(device) for tensor in requests))
-        vector_E2D = self.network.product_vectors(self.products, history.product)
+        vector_E2D = self.product_vectors(history.product)
         return self.network.user_vectors(requests, history, vector_E2D)
 
     @torch.inference_mode()
     def retrieval_scores(self, users: UserVectors) -> NDArray[np.float32]:
-        """(Q, P) the network's own retrieval, made positive: only the order counts."""
+        """(Q, P) the network's own retrieval; only the order counts."""
         every = torch.arange(len(self.products.category), device=self.products.category.device)
-        vectors_P2D = self.network.product_vectors(self.products, every)
-        logits = self.network.retrieve(users, vectors_P2D, every)
-        return torch.sigmoid(logits).cpu().numpy()
+        logits = self.network.retrieve(users, self.product_vectors(every), every)
+        return logits.float().cpu().numpy()
 
     @torch.inference_mode()
     def rank(self, retrieved: Retrieved) -> NDArray[np.float32]:
@@ -184,9 +206,8 @@ class Hybrid(Recommender):
             product = torch.from_numpy(retrieved.candidates.product[some]).to(device)
             pairs = torch.from_numpy(retrieved.pairs[some]).to(device)
             users = UserVectors(*(vector[query] for vector in retrieved.users))
-            distinct, position = torch.unique(product, return_inverse=True)
-            vectors_U2D = self.network.product_vectors(self.products, distinct)
-            parts.append(self.network.rank(users, vectors_U2D[position][:, None], pairs[:, None]))
+            vectors_N2D = self.product_vectors(product)
+            parts.append(self.network.rank(users, vectors_N2D[:, None], pairs[:, None]))
         ranked: Tensor = torch.cat(parts) if parts else torch.zeros(0, 1)
         return ranked[:, 0].float().cpu().numpy()
 
@@ -216,7 +237,7 @@ class Hybrid(Recommender):
         self.encoders.save(folder / "encoders")
         save_file(self.network.state_dict(), folder / "network.safetensors")
         content = {name: tensor.contiguous() for name, tensor in self.products._asdict().items()}
-        save_file(content, folder / "content.safetensors")
+        save_file(content, folder / CONTENT_FILE)
         about = {
             "model": self.name,
             "options": self.options.model_dump(mode="json"),
@@ -234,12 +255,17 @@ class Hybrid(Recommender):
         with torch.device("meta"):
             network = HybridNetwork(Sizes(**about["sizes"]), options.network)
         network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
+        network, products = network.eval(), ProductTensors(**load_file(folder / CONTENT_FILE))
+        with torch.inference_mode():
+            every = torch.arange(len(products.category))
+            vectors_P2D = network.product_vectors(products, every)
         return cls(
             options=options,
             snapshot=Snapshot.load(folder),
             candidate_options=CandidateOptions.model_validate(about["candidates"]),
             encoders=HybridEncoders.load(folder / "encoders"),
-            products=ProductTensors(**load_file(folder / "content.safetensors")),
-            network=network.eval(),
+            products=products,
+            network=network,
             epochs=about["epochs"],
+            vectors_P2D=vectors_P2D,
         )

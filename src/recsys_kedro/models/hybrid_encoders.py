@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from recsys_kedro import columns as c
-from recsys_kedro.columns import EVENT_TYPES
 from recsys_kedro.features.encoders import ProductEncoder, UserEncoder
 from recsys_kedro.features.encoding import CategoryEncoder
 from recsys_kedro.features.options import EncoderOptions
@@ -21,6 +20,8 @@ from recsys_kedro.queries import Queries
 from recsys_kedro.vocabulary import Vocabulary
 
 DAYS_PER_YEAR: Final = 365.25
+SECONDS_PER_DAY: Final = 86_400
+FIRST_WEEKDAY: Final = 4  # the first of January 1970 was a Thursday; Monday is 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class HybridEncoders:
 
     def request_tensors(self, requests: pl.DataFrame) -> RequestTensors:
         """Context and profile of the requests, in the order of the rows."""
-        profile = self.users.transform(with_all_features(requests)).numbers
+        profile = self.users.profile_numbers(with_all_features(requests))
         return RequestTensors(
             time=torch.from_numpy(time_numbers(requests, seasonal=self.seasonal)),
             device=torch.from_numpy(self.devices.transform(requests[c.DEVICE_TYPE])),
@@ -101,47 +102,38 @@ def with_all_features(requests: pl.DataFrame) -> pl.DataFrame:
         for name, column in USER_FEATURES.columns.items()
         if name not in requests.columns
     }
+    if not missing:
+        return requests
     return requests.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in missing.items())
 
 
 def time_numbers(requests: pl.DataFrame, *, seasonal: bool) -> NDArray[np.float32]:
     """(B, 7) season, whether the user is in a session, and then hour and weekday, as circles."""
-    time = pl.col(c.AS_OF)
-    circles = {
-        "season": 2 * np.pi * time.dt.ordinal_day() / DAYS_PER_YEAR,
-        "hour": 2 * np.pi * (time.dt.hour() + time.dt.minute() / 60) / 24,
-        "weekday": 2 * np.pi * time.dt.weekday() / 7,
-    }
-    live = pl.col(c.LIVE).fill_null(value=False).cast(pl.Float64)
-    seen = {"season": pl.lit(float(seasonal)), "hour": live, "weekday": live}
-    columns = [
-        (wave * seen[name]).alias(f"{name}_{place}")
-        for name, angle in circles.items()
-        for place, wave in enumerate((angle.sin(), angle.cos()))
+    second = requests[c.AS_OF].dt.epoch("us").to_numpy() / 1e6
+    day = second // SECONDS_PER_DAY
+    date = day.astype("datetime64[D]")
+    day_of_year = (date - date.astype("datetime64[Y]")).astype(np.float64) + 1
+    live = requests[c.LIVE].fill_null(value=False).to_numpy().astype(np.float64)
+    angles_and_shown = (
+        (2 * np.pi * day_of_year / DAYS_PER_YEAR, np.full(len(live), float(seasonal))),
+        (2 * np.pi * (second // 60 * 60 - day * SECONDS_PER_DAY) / SECONDS_PER_DAY, live),
+        (2 * np.pi * ((day + FIRST_WEEKDAY - 1) % 7 + 1) / 7, live),
+    )
+    circles = [
+        wave(angle) * shown for angle, shown in angles_and_shown for wave in (np.sin, np.cos)
     ]
-    return requests.select(*columns, live.alias("live")).to_numpy().astype(np.float32)
+    return np.stack([*circles, live], axis=1).astype(np.float32)
 
 
 def history_tensors(queries: Queries, vocabulary: Vocabulary, most: int) -> HistoryTensors:
     """The newest ``most`` events of each query, those of known products."""
     stop = queries.offsets[1:]
     row, flat = ranges(np.maximum(queries.offsets[:-1], stop - most), stop)
-    product = vocabulary.encode(queries.history[c.PRODUCT_ID])[flat]
+    product = queries.products(vocabulary)[flat]
     known = product >= 0
     row, flat = row[known], flat[known]
-    codes = event_type_codes(queries.history[c.EVENT_TYPE])
-    log_age = np.log1p(queries.age_days[flat])
-    return HistoryTensors(
-        *(torch.from_numpy(array) for array in (product[known], codes[flat], log_age, row))
-    )
-
-
-def event_type_codes(event_types: pl.Series) -> NDArray[np.int64]:
-    """(E,) the position of each type in ``EVENT_TYPES``."""
-    codes = event_types.replace_strict(
-        list(EVENT_TYPES), list(range(len(EVENT_TYPES))), return_dtype=pl.Int64
-    )
-    return codes.to_numpy()
+    parts = product[known], queries.event_types[flat], np.log1p(queries.age_days[flat]), row
+    return HistoryTensors(*(torch.from_numpy(part) for part in parts))
 
 
 def ranges(

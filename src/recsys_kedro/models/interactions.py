@@ -3,7 +3,7 @@
 U users, P products, Q queries; rows and columns are vocabulary indices.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro.options import Options
-from recsys_kedro.queries import Queries
+from recsys_kedro.queries import Queries, by_event_type
 from recsys_kedro.vocabulary import Vocabulary
 
 _WEIGHT = "weight"
@@ -96,11 +96,31 @@ def history_matrix(
         event_weights: by event type; a type that is not named weighs nothing.
         half_life_days: the age at which an event weighs half; None: all weigh the same.
     """
-    column = vocabulary.encode(queries.history[c.PRODUCT_ID])
-    weight = queries.history.select(_weight(event_weights)).to_series().to_numpy()
-    if half_life_days is not None:
-        weight = weight * np.exp2(-queries.age_days / np.float32(half_life_days))
-    return _csr(weight, queries.rows, column, (len(queries), len(vocabulary)))
+    return history_matrices(queries, vocabulary, event_weights, (half_life_days,))[0]
+
+
+def history_matrices(
+    queries: Queries,
+    vocabulary: Vocabulary,
+    event_weights: Mapping[str, float],
+    half_lives_days: Sequence[float | None],
+) -> list[sparse.csr_matrix]:
+    """:func:`history_matrix` for several half-lives; all have the same cells."""
+    weight_E = by_event_type(event_weights)[queries.event_types]
+    product_E = queries.products(vocabulary)
+    used = (product_E >= 0) & (weight_E > 0)
+    shape = len(queries), len(vocabulary)
+    key, cell = np.unique(queries.rows[used] * shape[1] + product_E[used], return_inverse=True)
+    first = np.searchsorted(key, np.arange(shape[0] + 1) * shape[1])
+    column = (key % max(shape[1], 1)).astype(np.int32)
+    result = []
+    for half_life in half_lives_days:
+        faded = weight_E[used]
+        if half_life is not None:
+            faded = faded * np.exp2(-queries.age_days[used] / np.float32(half_life))
+        values = np.bincount(cell, faded, len(key)).astype(np.float32)
+        result.append(sparse.csr_matrix((values, column, first.astype(np.int32)), shape))
+    return result
 
 
 def product_counts(

@@ -1,7 +1,7 @@
 """Retrieval: which products may be ranked for a query, and what proposed each.
 
-Q queries, P products, N candidates. Every source scores the whole catalogue and proposes
-its best; the union is ranked.
+Q queries, P products, N candidates, C categories. Every source proposes the best of the
+catalogue by its own measure; the union is ranked.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy import sparse
 
 from recsys_kedro.options import Options
-from recsys_kedro.ranking.scorers import MEMORIES, TAKEN
-from recsys_kedro.ranking.snapshot import Snapshot
+from recsys_kedro.ranking.scorers import EASE, MEMORIES, NEIGHBOURS, OWN, TAKEN, Scores
+from recsys_kedro.ranking.shelves import Shelves
 
 Floats = NDArray[np.float32]
 
 HISTORY: Final = "history"
-EASE: Final = "ease"
-NEIGHBOURS: Final = "neighbours"
 TRENDING: Final = "trending"
 CATEGORY: Final = "category"
 NEW: Final = "new"
 RETRIEVAL: Final = "retrieval"
+NEW_ANYWHERE = 0.05  # interest in new products of categories that the user has not touched
 SOURCES: Final = (HISTORY, EASE, NEIGHBOURS, RETRIEVAL, TRENDING, CATEGORY, NEW)
 
 
@@ -70,8 +70,8 @@ def offsets_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def propose(
-    scores: Mapping[str, Floats],
-    snapshot: Snapshot,
+    scores: Mapping[str, Scores],
+    shelves: Shelves,
     taken: NDArray[np.bool_],
     options: CandidateOptions,
     retrieval: Floats | None = None,
@@ -82,57 +82,95 @@ def propose(
     of new products is as long as a list of all.
 
     Args:
-        scores: (Q, P) catalogue scores by name, see ``Scorers.catalogue_scores``.
-        snapshot: popularity, and which products are known.
+        scores: catalogue scores by name, see ``Scorers.catalogue_scores``.
+        shelves: the catalogue as of the snapshot, in order.
         taken: (Q, P) whether the user has taken the product.
         options: quotas.
-        retrieval: (Q, P) the model's own scores, once there is a model.
+        retrieval: (Q, P) the model's own scores, of any sign, once there is a model.
     """
     source = np.full(taken.shape, -1, np.int8)
-    known = snapshot.products.known
-    for name, values, quota in _proposals(scores, snapshot, options, retrieval):
-        eligible = (taken if name == HISTORY else ~taken) & known
-        _mark_best(source, values, eligible, quota, SOURCES.index(name))
-    query, product = np.nonzero(source >= 0)
-    counts = np.bincount(query, minlength=len(taken))
-    return Candidates(query, product, source[query, product], offsets_of(counts))
+    share_QC = shelves.products.category_share(_long_memory(scores))
+    for query, marks in enumerate(source):
+        user = _User(taken[query], int(np.count_nonzero(taken[query])), share_QC[query])
+        _propose_to(marks, user, {name: each.row(query) for name, each in scores.items()},
+                    shelves, options, None if retrieval is None else retrieval[query])  # fmt: skip
+    query_N, product_N = np.nonzero(source >= 0)
+    counts = np.bincount(query_N, minlength=len(taken))
+    return Candidates(query_N, product_N, source[query_N, product_N], offsets_of(counts))
 
 
-def _proposals(
-    scores: Mapping[str, Floats],
-    snapshot: Snapshot,
+@dataclass(frozen=True)
+class _User:
+    """``taken`` (P,) and how many those are; ``share`` (C,) of the history by category."""
+
+    taken: NDArray[np.bool_]
+    takes: int
+    share: Floats
+
+
+def _long_memory(scores: Mapping[str, Scores]) -> sparse.csr_matrix:
+    """(Q, P) what the users took, as the long memory weighs it."""
+    return scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].nonzero
+
+
+def _propose_to(
+    marks: NDArray[np.int8],
+    user: _User,
+    rows: Mapping[str, tuple[NDArray[np.integer], Floats]],
+    shelves: Shelves,
     options: CandidateOptions,
     retrieval: Floats | None,
-) -> list[tuple[str, Floats, int]]:
-    """``(source, (Q, P) or (P,) values, quota)`` in the order in which sources get the credit."""
-    own = scores[f"own_{TAKEN}_{MEMORIES[1]}"]
-    products, popularity = snapshot.products, snapshot.scorers.popularity
-    affinity = products.category_affinity(own)
-    result = [(HISTORY, own, options.history)]
-    for name, values in scores.items():
+) -> None:
+    """Write each source's label on what it proposes to one user; the first has the credit."""
+    known = shelves.products.known
+    product, value = rows[f"{OWN}_{TAKEN}_{MEMORIES[1]}"]
+    own = user.taken[product] & known[product]
+    _mark_best(marks, product[own], value[own], options.history, HISTORY)
+    for name, (product, value) in rows.items():
         family = name.split("_")[0]
         if family in (EASE, NEIGHBOURS):
-            result.append((family, values, getattr(options, family)))
+            free = ~user.taken[product] & known[product]
+            _mark_best(marks, product[free], value[free], getattr(options, family), family)
     if retrieval is not None:
-        result.append((RETRIEVAL, retrieval, options.retrieval))
-    month, days = popularity[:, popularity.shape[1] // 2], popularity[:, 0]
-    result += [(TRENDING, month, options.trending), (TRENDING, days, options.trending)]
-    result.append((CATEGORY, affinity * month, options.category))
-    is_new = products.age_days < options.new_days
-    result.append((NEW, np.where(is_new, (affinity + 0.05) * (month + 1), 0.0), options.new))
-    return result
+        # Enough of the best that the quota is left when what was taken is out.
+        best = _best(np.where(known, retrieval, -np.inf), options.retrieval + user.takes)
+        best = best[~user.taken[best] & known[best]]
+        _mark(marks, best[_best(retrieval[best], options.retrieval)], RETRIEVAL)
+    for order in (shelves.this_month, shelves.these_days):
+        best = _free(order.overall[: options.trending + user.takes], user)[: options.trending]
+        _mark(marks, best, TRENDING)
+    interest, month = np.flatnonzero(user.share), shelves.month
+    quota = options.category
+    best = _free(shelves.this_month.of_categories(interest, quota + user.takes), user)
+    value = user.share[shelves.products.category[best]] * month[best]
+    _mark_best(marks, best, value, quota, CATEGORY)
+    most = options.new + user.takes
+    by_interest = shelves.new.of_categories(interest, most)
+    best = _free(np.union1d(by_interest, shelves.new.overall[:most]), user)
+    value = (user.share[shelves.products.category[best]] + NEW_ANYWHERE) * (month[best] + 1)
+    _mark_best(marks, best, value, options.new, NEW)
+
+
+def _free(product: NDArray[np.int64], user: _User) -> NDArray[np.int64]:
+    return product[~user.taken[product]]
 
 
 def _mark_best(
-    source: NDArray[np.int8], values: Floats, eligible: NDArray[np.bool_], quota: int, label: int
+    marks: NDArray[np.int8], product: NDArray[np.integer], value: Floats, quota: int, source: str
 ) -> None:
-    """Write ``label`` where the source's best are not yet proposed; only positive scores count."""
-    quota = min(quota, source.shape[1])
-    if quota == 0:
-        return
-    scored = np.where(eligible & (values > 0), values, -np.inf)
-    best = np.argpartition(-scored, quota - 1, axis=1)[:, :quota]
-    rows = np.arange(len(source))[:, None]
-    wanted = (scored[rows, best] > -np.inf) & (source[rows, best] < 0)
-    row, column = np.nonzero(wanted)
-    source[row, best[row, column]] = label
+    """Of these products propose the best ``quota`` with a positive value."""
+    positive = value > 0
+    product, value = product[positive], value[positive]
+    _mark(marks, product[_best(value, quota)], source)
+
+
+def _best(value: Floats, quota: int) -> NDArray[np.int64]:
+    """The positions of the ``quota`` highest values, in no order."""
+    if quota >= len(value):
+        return np.arange(len(value))
+    return np.argpartition(-value, quota)[:quota]
+
+
+def _mark(marks: NDArray[np.int8], product: NDArray[np.integer], source: str) -> None:
+    """Write the source's label on what is not proposed yet."""
+    marks[product[marks[product] < 0]] = SOURCES.index(source)

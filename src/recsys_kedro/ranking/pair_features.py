@@ -4,19 +4,17 @@ The one definition, used when training lists are built and when a request is ans
 Q queries, P products, N candidates, E past events.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import Candidates
-from recsys_kedro.ranking.product_state import ProductState
-from recsys_kedro.ranking.scorers import TAKEN, Scorers
+from recsys_kedro.ranking.scorers import MEMORIES, OWN, TAKEN, Scores
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -36,14 +34,14 @@ class PairFeatures:
 
 
 def pair_features(
-    queries: Queries, candidates: Candidates, scores: Mapping[str, Floats], snapshot: Snapshot
+    queries: Queries, candidates: Candidates, scores: Mapping[str, Scores], snapshot: Snapshot
 ) -> PairFeatures:
     """All pair features of all candidates; finite, 0 where there is nothing to say.
 
     Args:
         queries: Q queries, as of the snapshot or later.
         candidates: N candidates of them.
-        scores: (Q, P) catalogue scores by name.
+        scores: catalogue scores by name.
         snapshot: scorers and products as of one time.
     """
     query, product = candidates.query, candidates.product
@@ -51,10 +49,11 @@ def pair_features(
     parts: dict[str, NDArray[np.floating]] = {}
     parts |= _score_features(scores, query, product)
     for behaviour, weights in scorers.weights.items():
-        parts |= _dealings(behaviour, queries, candidates, vocabulary, list(weights))
+        parts |= _dealings(behaviour, queries, candidates, vocabulary, weights)
     parts |= _dealings("returned", queries, candidates, vocabulary, [c.RETURN], times_only=True)
-    parts |= _product_features(scorers, snapshot.products, product)
-    users = _user_features(queries, list(scorers.weights[TAKEN]))
+    of_products = snapshot.product_features
+    parts |= dict(zip(of_products.names, of_products.values[product].T, strict=True))
+    users = _user_features(queries, scorers.weights[TAKEN])
     parts |= {name: values[query] for name, values in users.items()}
     parts |= _affinities(queries, candidates, scores, snapshot)
     values = np.stack([np.asarray(part, np.float32) for part in parts.values()], axis=1)
@@ -62,11 +61,12 @@ def pair_features(
 
 
 def _score_features(
-    scores: Mapping[str, Floats], query: NDArray[np.int64], product: NDArray[np.int64]
+    scores: Mapping[str, Scores], query: NDArray[np.int64], product: NDArray[np.int64]
 ) -> dict[str, Floats]:
     """Each score, and how near it is to the best of its query."""
     result = {}
-    for name, values in scores.items():
+    for name, each in scores.items():
+        values = each.dense
         best = np.maximum(values.max(axis=1), 1e-9)
         mine = values[query, product]
         result[name] = np.sign(mine) * np.log1p(np.abs(mine))
@@ -79,7 +79,7 @@ def _dealings(
     queries: Queries,
     candidates: Candidates,
     vocabulary: Vocabulary,
-    event_types: list[str],
+    event_types: Collection[str],
     *,
     times_only: bool = False,
 ) -> dict[str, NDArray[np.floating]]:
@@ -87,8 +87,8 @@ def _dealings(
 
     Order lines of one time count once.
     """
-    product = vocabulary.encode(queries.history[c.PRODUCT_ID])
-    use = queries.history[c.EVENT_TYPE].is_in(event_types).to_numpy() & (product >= 0)
+    product = queries.products(vocabulary)
+    use = queries.are(event_types) & (product >= 0)
     key = queries.rows[use] * len(vocabulary) + product[use]
     age = queries.age_days[use]
     pair, counts, last_age, first_age = _runs(key, age)
@@ -140,60 +140,37 @@ def _newest_age(queries: Queries, use: NDArray[np.bool_]) -> Floats:
     return newest
 
 
-def _product_features(
-    scorers: Scorers, products: ProductState, product: NDArray[np.int64]
-) -> dict[str, NDArray[np.floating]]:
-    popularity = scorers.popularity
-    logs = np.log1p(popularity)
-    result: dict[str, NDArray[np.floating]] = {
-        f"popularity_{column}": logs[product, column] for column in range(logs.shape[1])
-    }
-    for column in range(1, logs.shape[1]):
-        shift = np.log((popularity[:, column - 1] + 0.1) / (popularity[:, column] + 0.1))
-        result[f"trend_{column}"] = shift[product]
-    result["repeat_rate"] = scorers.repeat_rate[product]
-    result["users"] = np.log1p(scorers.users)[product]
-    result["product_age"] = np.log1p(products.age_days)[product]
-    result["log_price"] = products.log_price[product]
-    for column in range(products.numbers.shape[1]):
-        result[f"number_{column}"] = products.numbers[product, column]
-    return result
-
-
-def _user_features(queries: Queries, taken_types: list[str]) -> dict[str, NDArray[np.floating]]:
+def _user_features(queries: Queries, taken_types: Collection[str]) -> dict[str, Floats]:
     """(Q,) per query: how much, how long, how recent, how repetitive the history is."""
-    taken = pl.col(c.EVENT_TYPE).is_in(taken_types)
-    per_query = (
-        queries.history.lazy()
-        .select(
-            c.PRODUCT_ID,
-            c.SESSION_ID,
-            c.EVENT_TYPE,
-            row=pl.lit(pl.Series(queries.rows)),
-            age=pl.lit(pl.Series(queries.age_days)),
-        )
-        .group_by("row")
-        .agg(
-            events=pl.len().log1p(),
-            sessions=pl.col(c.SESSION_ID).n_unique().log1p(),
-            repeats=(taken.sum() - pl.col(c.PRODUCT_ID).filter(taken).n_unique() + 1)
-            / (taken.sum() + 2),
-            newest=pl.col("age").min().log1p(),
-            oldest=pl.col("age").max().log1p(),
-        )
-        .collect()
-    )
-    never = np.log1p(NEVER_DAYS)
-    quiet = {"events": 0, "sessions": 0, "repeats": 0.5, "newest": never, "oldest": 0}
-    result: dict[str, NDArray[np.floating]] = {}
-    for name, value in quiet.items():
-        result[f"user_{name}"] = np.full(len(queries), value, np.float32)
-        result[f"user_{name}"][per_query["row"].to_numpy()] = per_query[name].to_numpy()
-    return result
+    size, row, age = len(queries), queries.rows, queries.age_days
+    taken = queries.are(taken_types)
+    takes = np.bincount(row[taken], minlength=size)
+    products = _distinct(row[taken], queries.product_codes[taken], size)
+    newest = np.full(size, NEVER_DAYS, np.float32)
+    oldest = np.zeros(size, np.float32)
+    busy = np.flatnonzero(np.diff(queries.offsets))
+    if len(busy):
+        first = queries.offsets[busy]
+        newest[busy] = np.minimum.reduceat(age, first)
+        oldest[busy] = np.maximum.reduceat(age, first)
+    features = {
+        "events": np.log1p(np.diff(queries.offsets)),
+        "sessions": np.log1p(_distinct(row, queries.session_codes, size)),
+        "repeats": (takes - products + 1) / (takes + 2),
+        "newest": np.log1p(newest),
+        "oldest": np.log1p(oldest),
+    }
+    return {f"user_{name}": values.astype(np.float32) for name, values in features.items()}
+
+
+def _distinct(row: NDArray[np.int64], code: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """(Q,) how many different codes each of the ``size`` rows has."""
+    most = int(code.max(initial=0)) + 1
+    return np.bincount(np.unique(row * most + code) // most, minlength=size)
 
 
 def _affinities(
-    queries: Queries, candidates: Candidates, scores: Mapping[str, Floats], snapshot: Snapshot
+    queries: Queries, candidates: Candidates, scores: Mapping[str, Scores], snapshot: Snapshot
 ) -> dict[str, NDArray[np.floating]]:
     """Price against the user's usual price, category match, engagement.
 
@@ -201,9 +178,9 @@ def _affinities(
     the request has it, the last weeks'.
     """
     query, product, products = candidates.query, candidates.product, snapshot.products
-    history = scores[f"own_{TAKEN}_long"]
-    total = (history * np.isfinite(products.log_price)).sum(axis=1)
-    usual = (history @ np.nan_to_num(products.log_price)) / np.where(total > 0, total, np.nan)
+    history = scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].nonzero
+    total = history @ products.has_price
+    usual = (history @ products.log_price_or_0) / np.where(total > 0, total, np.nan)
     paid = queries.profile(f.AVG_PURCHASE_PRICE)
     recent = np.log(np.where(paid > 0, paid, np.nan))
     limits = (-MAX_LOG_PRICE_RATIO, MAX_LOG_PRICE_RATIO)
@@ -211,7 +188,7 @@ def _affinities(
     return {
         "price_to_usual": np.clip(price - usual[query], *limits),
         "price_to_recent": np.clip(price - recent[query], *limits),
-        "category_share": products.category_affinity(history)[query, product],
+        "category_share": products.category_share(history)[query, products.category[product]],
         "category_rank_match": _category_rank_match(queries, candidates, snapshot),
         "engagement": queries.profile(f.CLICK_THROUGH_RATE)[query] * products.conversion[product],
     }

@@ -1,6 +1,7 @@
 """What is known of the products as of a snapshot, as arrays in the order of a vocabulary."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
@@ -43,23 +45,36 @@ class ProductState:
         """(P,) ln(1 + purchases per view) over 30 days."""
         return self.numbers[:, CONVERSION]
 
-    @property
+    @cached_property
     def categories(self) -> int:
         """How many categories there are."""
         return int(self.category.max(initial=-1)) + 1
 
-    def category_affinity(self, weights: Floats) -> Floats:
-        """(Q, P) the share of each query's ``weights`` (Q, P) in the product's category."""
-        by_category = np.zeros((len(weights), self.categories), np.float32)
-        query, product = np.nonzero(weights)
-        np.add.at(by_category, (query, self.category[product]), weights[query, product])
+    @cached_property
+    def has_price(self) -> Floats:
+        """(P,) 1 where the price is known."""
+        return np.isfinite(self.log_price).astype(np.float32)
+
+    @cached_property
+    def log_price_or_0(self) -> Floats:
+        """(P,) natural log of the price, 0 where unknown."""
+        return np.nan_to_num(self.log_price)
+
+    def category_share(self, weights: sparse.csr_matrix) -> Floats:
+        """(Q, C) the share of each query's ``weights`` (Q, P) that lies in each category."""
+        queries, categories = weights.shape[0], self.categories
+        query = np.repeat(np.arange(queries), np.diff(weights.indptr))
+        cell = query * categories + self.category[weights.indices]
+        by_category = np.bincount(cell, weights.data, queries * categories)
+        by_category = by_category.reshape(queries, categories).astype(np.float32)
         total = np.maximum(by_category.sum(axis=1, keepdims=True), 1e-9)
         share: Floats = by_category / total
-        return share[:, self.category]
+        return share
 
     def save(self, path: Path) -> None:
         """Write it as one safetensors file."""
-        save_file({name: np.ascontiguousarray(value) for name, value in vars(self).items()}, path)
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -24,7 +24,7 @@ from recsys_kedro.models.ease import ease_weights
 from recsys_kedro.models.interactions import (
     Decay,
     EventWeights,
-    history_matrix,
+    history_matrices,
     interaction_matrix,
     product_counts,
 )
@@ -38,6 +38,9 @@ Floats = NDArray[np.float32]
 TAKEN: Final = "taken"
 VISITED: Final = "visited"
 MEMORIES: Final = ("short", "long")
+OWN: Final = "own"
+NEIGHBOURS: Final = "neighbours"
+EASE: Final = "ease"
 
 
 class ScorerOptions(Options):
@@ -55,6 +58,32 @@ class ScorerOptions(Options):
         10_000, ge=0, description="above this many products EASE (a dense inverse) is left out"
     )
     event_weights: EventWeights = EventWeights()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """(Q, P) scores of one scorer.
+
+    Attributes:
+        dense: (Q, P), to look up pairs.
+        nonzero: the same numbers where they are not 0, to go through a row; None where nearly
+            all of them are not 0.
+    """
+
+    dense: Floats
+    nonzero: sparse.csr_matrix | None = None
+
+    @classmethod
+    def of_sparse(cls, matrix: sparse.csr_matrix) -> Self:
+        """Scores that are 0 for most products."""
+        return cls(matrix.toarray(), matrix)
+
+    def row(self, query: int) -> tuple[NDArray[np.integer], Floats]:
+        """The products that may have a score, and their scores."""
+        if self.nonzero is None:
+            return np.arange(self.dense.shape[1]), self.dense[query]
+        cells = slice(self.nonzero.indptr[query], self.nonzero.indptr[query + 1])
+        return self.nonzero.indices[cells], self.nonzero.data[cells]
 
 
 @dataclass(frozen=True)
@@ -84,18 +113,19 @@ class Scorers:
     half_lives_days: tuple[float, float]
     weights: Mapping[str, Mapping[str, float]]
 
-    def catalogue_scores(self, queries: Queries, vocabulary: Vocabulary) -> dict[str, Floats]:
-        """(Q, P) scores by name, such as ``neighbours_taken_short``; the same names always."""
-        scores: dict[str, Floats] = {}
+    def catalogue_scores(self, queries: Queries, vocabulary: Vocabulary) -> dict[str, Scores]:
+        """Scores by name, such as ``neighbours_taken_short``; the same names always."""
+        scores: dict[str, Scores] = {}
         for behaviour, neighbours in self.neighbours.items():
             weights = self.weights[behaviour]
-            for memory, half_life in zip(MEMORIES, self.half_lives_days, strict=True):
-                history = history_matrix(queries, vocabulary, weights, half_life)
+            histories = history_matrices(queries, vocabulary, weights, self.half_lives_days)
+            for memory, history in zip(MEMORIES, histories, strict=True):
                 name = f"{behaviour}_{memory}"
-                scores[f"own_{name}"] = history.toarray()
-                scores[f"neighbours_{name}"] = (history @ neighbours).toarray()
+                scores[f"{OWN}_{name}"] = Scores.of_sparse(history)
+                scores[f"{NEIGHBOURS}_{name}"] = Scores.of_sparse(history @ neighbours)
                 if self.ease is not None and behaviour == TAKEN:
-                    scores[f"ease_{name}"] = np.asarray(history @ self.ease, np.float32)
+                    ease = np.asarray(history @ self.ease, np.float32)
+                    scores[f"{EASE}_{name}"] = Scores(ease)
         return scores
 
     def save(self, path: Path) -> None:

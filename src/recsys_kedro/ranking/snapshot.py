@@ -1,9 +1,11 @@
 """All that ranking knows of a shop as of one time, short of learned weights."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from recsys_kedro.ranking.product_features import ProductFeatures, product_features
 from recsys_kedro.ranking.product_state import ProductState
 from recsys_kedro.ranking.scorers import Scorers
 from recsys_kedro.vocabulary import Vocabulary
@@ -24,6 +26,11 @@ class Snapshot:
     products: ProductState
     vocabulary: Vocabulary
     categories: Vocabulary
+
+    @cached_property
+    def product_features(self) -> ProductFeatures:
+        """What every pair feature of the product alone is; made once."""
+        return product_features(self.scorers, self.products)
 
     def save(self, folder: Path) -> None:
         """Write it into ``folder``."""
