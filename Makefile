@@ -3,11 +3,12 @@
 PYTHON ?= python3
 SHOP ?= online_retail
 PORT ?= 8000
-WORKERS ?= 1
+WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 MODEL := recsys_$(SHOP)
+DATA := data$(if $(filter-out online_retail,$(SHOP)),/$(SHOP))
 TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
 
 # uv does not read pip's settings; these hand them on (CPU wheels of torch, for one).
@@ -27,7 +28,7 @@ export DO_NOT_TRACK := true
 export KEDRO_LOGGING_CONFIG := $(CURDIR)/conf/logging.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check serve lab viz lock clean
+.PHONY: help run test test-slow check serve lab viz soak lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +49,11 @@ check: $(STAMP) ## format, lint, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-serve: $(STAMP) ## answer requests with the champion: SHOP, PORT, WORKERS
-	@MLFLOW_TRACKING_URI=$(TRACKING_URI) $(BIN)/python -m recsys_kedro.serving.check_champion $(MODEL)
-	PATH="$(CURDIR)/$(BIN):$$PATH" MLFLOW_TRACKING_URI=$(TRACKING_URI) $(BIN)/mlflow models serve -m "models:/$(MODEL)@champion" \
-		--env-manager local --host 127.0.0.1 --port $(PORT) --workers $(WORKERS)
+serve: $(STAMP) ## answer requests with the champion: SHOP, PORT, WORKERS; RECSYS_* are its options
+	@MLFLOW_TRACKING_URI=$(TRACKING_URI) \
+	RECSYS_METRICS_PORT=$${RECSYS_METRICS_PORT-$$(($(PORT) + 1))} \
+	RECSYS_IMPRESSIONS_FOLDER=$${RECSYS_IMPRESSIONS_FOLDER-$(DATA)/07_model_output/impressions} \
+	$(BIN)/python -m recsys_kedro.serving.launch $(MODEL) --port $(PORT) --workers $(WORKERS)
 
 lab: $(STAMP) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.news_url= \
@@ -62,6 +64,9 @@ viz: $(STAMP) ## the pipeline as a graph, in the browser
 
 bench-%: $(STAMP) ## measure; the figures go to data/08_reporting/benchmarks
 	$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
+
+soak: $(STAMP) ## half an hour at 70 % of what a server can take; the figures as above
+	$(BIN)/python benchmarks/serving.py --soak 30 $(ARGS)
 
 lock: $(STAMP) ## choose the newest allowed versions anew
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --all-extras --upgrade --quiet \

@@ -23,12 +23,15 @@ from recsys_kedro.model_registry import (
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.item_knn import ItemKNN, ItemKNNOptions
 from recsys_kedro.promotion import Promotion, Recipe
+from recsys_kedro.ranking.onboarding import Quiz
 from recsys_kedro.serving.check_champion import CHAMPION
 from recsys_kedro.serving.snapshot import ServingSnapshot
 
+NO_QUIZ = Quiz(event_type="purchase", questions=())
+
 NAME = "recsys_corner"
 SETTINGS = ItemKNNOptions(neighbours=20).model_dump(mode="json")
-NO_CODE = {".json", ".npy", ".npz", ".parquet", ".txt", ".yaml", ".md", ""}
+NO_CODE = {".arrow", ".json", ".npy", ".npz", ".parquet", ".txt", ".yaml", ".md", ""}
 
 # Logging a model passes through MLflow's own code, which warns of itself.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -91,7 +94,7 @@ def card(shop_split):
 
 @pytest.fixture(scope="module")
 def champion(tracking, model, snapshot, card):
-    return register(model, snapshot, card(promote=True))
+    return register(model, snapshot, NO_QUIZ, card(promote=True))
 
 
 def version_of(alias):
@@ -106,9 +109,9 @@ def test_first_model_is_champion(champion):
 def test_logged_model_is_code_and_plain_data(champion, tracking):
     (root,) = {path.parent for path in tracking.rglob("MLmodel")}
     data = [path for path in root.rglob("*") if path.is_file() and "code" not in path.parts]
-    assert {path.name for path in data} >= {"pyfunc_model.py", "histories.parquet", "model.json"}
+    assert {path.name for path in data} >= {"pyfunc_model.py", "histories.arrow", "model.json"}
     others = [path for path in data if path.name not in {"MLmodel", "pyfunc_model.py"}]
-    assert {path.suffix for path in others} <= NO_CODE
+    assert {path.suffix for path in others} <= NO_CODE | {".safetensors"}
     for path in (path for path in data if path.suffix in {".npy", ".npz"}):
         np.load(path, allow_pickle=False)
     code = [path for path in (root / "code").rglob("*") if path.is_file()]
@@ -150,7 +153,7 @@ def test_answers_name_the_version_of_the_registry(champion, shop_events):
 
 
 def test_model_that_failed_the_gate_is_challenger(champion, model, snapshot, card):
-    made = register(model, snapshot, card(promote=False))
+    made = register(model, snapshot, NO_QUIZ, card(promote=False))
     assert made["alias"] == CHALLENGER
     assert str(version_of(CHALLENGER).version) == made["version"]
     assert version_of(CHAMPION).version == 1
@@ -164,7 +167,7 @@ def test_model_that_does_not_answer_never_gets_the_alias(
 
     monkeypatch.setattr(ItemKNN, "recommend", fail)
     with pytest.raises(RuntimeError, match=r"passed the gate but does not answer.*model_failed"):
-        register(model, snapshot, card(promote=True))
+        register(model, snapshot, NO_QUIZ, card(promote=True))
     assert version_of(CHAMPION).version == 1
 
 
@@ -194,7 +197,7 @@ def test_recipe_of_an_older_code(champion, settings, expected):
 def test_in_an_open_run_the_model_is_of_that_run(tracking, model, snapshot, card):
     mlflow.set_experiment("corner")
     with mlflow.start_run(tags={"git.commit": "abc"}) as run:
-        made = register(model, snapshot, card(promote=False))
+        made = register(model, snapshot, NO_QUIZ, card(promote=False))
     found = mlflow.MlflowClient().get_model_version(NAME, made["version"])
     assert found.run_id == run.info.run_id
     assert found.tags["git.commit"] == "abc"

@@ -77,3 +77,13 @@ RETURN: Final = EventType.RETURN.label
 TASK_ALL: Final = "all"
 TASK_NEW: Final = "new"
 TASKS: Final = (TASK_ALL, TASK_NEW)
+
+# Impressions: what a server has shown.
+POSITION: Final = "position"
+MODEL_VERSION: Final = "model_version"
+EXPERIMENT: Final = "experiment"
+VARIANT: Final = "variant"
+FALLBACK: Final = "fallback"
+FROM_CACHE: Final = "from_cache"
+LATENCY_MS: Final = "latency_ms"
+HISTORY_LENGTH: Final = "history_length"

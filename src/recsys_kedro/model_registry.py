@@ -20,17 +20,19 @@ from recsys_kedro.model_card import ModelCard
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.models.registry import MODELS, AnyModel
 from recsys_kedro.promotion import Recipe
+from recsys_kedro.ranking.onboarding import Quiz
 from recsys_kedro.serving import pyfunc_model
 from recsys_kedro.serving.check_champion import CHAMPION, champion_version, missing_champion
-from recsys_kedro.serving.recommender import UNKNOWN_USER
+from recsys_kedro.serving.model_slates import UNKNOWN_USER
 from recsys_kedro.serving.snapshot import HISTORIES_FILE, ServingSnapshot
 
 CHALLENGER = "challenger"
 RECIPE_MODEL = "recipe.model"
 RECIPE_SETTINGS = "recipe.settings"
 NEEDED_TO_SERVE = (
-    "implicit", "mlflow", "narwhals", "numpy", "pandera", "polars", "pydantic", "safetensors",
-    "scipy", "threadpoolctl", "torch", "tqdm",
+    "implicit", "mlflow", "narwhals", "numpy", "orjson", "pandera", "polars", "prometheus-client",
+    "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "redis", "safetensors", "scipy",
+    "threadpoolctl", "torch", "tqdm",
 )  # fmt: skip
 RUN_TAGS = ("git.commit", "git.dirty", "raw_events.sha256")
 SMOKE_K = 5
@@ -81,7 +83,9 @@ def champion_model(shop: str) -> Recommender:
     return AnyModel.load(Path(folder) / "artifacts" / pyfunc_model.MODEL)
 
 
-def register(model: Recommender, snapshot: ServingSnapshot, card: ModelCard) -> dict[str, Any]:
+def register(
+    model: Recommender, snapshot: ServingSnapshot, quiz: Quiz, card: ModelCard
+) -> dict[str, Any]:
     """Log the model as a pyfunc from code and register it.
 
     The alias ``champion`` moves to it if the gate passed and it answers a known and an unknown
@@ -95,18 +99,18 @@ def register(model: Recommender, snapshot: ServingSnapshot, card: ModelCard) -> 
     """
     name, known_user = registered_name(card.shop), _somebody(snapshot)
     with _run(card.shop) as run_tags, tempfile.TemporaryDirectory() as temporary:
-        parts = {
-            part: Path(temporary) / part for part in (pyfunc_model.MODEL, pyfunc_model.SNAPSHOT)
-        }
+        parts = {part: Path(temporary) / part for part in pyfunc_model.PARTS}
         model.save(parts[pyfunc_model.MODEL])
         snapshot.save(parts[pyfunc_model.SNAPSHOT])
+        quiz.save(parts[pyfunc_model.QUIZ])
         origin = _origin(parts[pyfunc_model.SNAPSHOT], snapshot, run_tags)
         text = card.as_markdown(origin)
         mlflow.log_text(text, "model_card.md")
         logged = mlflow.pyfunc.log_model(
             name=name,
             python_model=pyfunc_model.__file__,
-            artifacts={part: str(folder) for part, folder in parts.items()},
+            artifacts={part: str(path) for part, path in parts.items()},
+            model_config={pyfunc_model.SHOP: card.shop},
             code_paths=[str(Path(recsys_kedro.__file__).parent)],
             pip_requirements=_requirements(),
             input_example=[{c.USER_ID: known_user, "k": 10}],

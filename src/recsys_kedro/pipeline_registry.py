@@ -8,6 +8,7 @@ from recsys_kedro.pipelines import (
     feature_engineering,
     inference,
     ingestion,
+    online_store,
     sampling,
     training,
 )
@@ -23,5 +24,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": evaluation.create_pipeline(),
         "deployment": deployment.create_pipeline(),
         "inference": inference.create_pipeline(),
+        "online_store": online_store.create_pipeline(),
     }
     return {"__default__": sum(stages.values(), Pipeline([])), **stages}

@@ -13,6 +13,8 @@ from recsys_kedro import columns as c
 from recsys_kedro.vocabulary import FEW, Vocabulary
 
 _CODES = {kind: place for place, kind in enumerate(c.EVENT_TYPES)}
+MOST_AT_ONCE = 512  # queries that are answered together
+CELLS_AT_ONCE = 2**23  # queries times products: 32 MiB for each kind of score
 HISTORY_COLUMNS = (c.PRODUCT_ID, c.EVENT_TYPE, c.TIMESTAMP, c.SESSION_ID, c.PRICE, c.QUANTITY)
 CONTEXT_COLUMNS = {
     c.DEVICE_TYPE: pl.String,
@@ -60,6 +62,12 @@ class Queries:
         """The same queries in pieces of at most ``size``."""
         for start in range(0, len(self), size):
             yield self.slice(start, start + size)
+
+    def batches_over(self, products: int) -> Iterator[tuple[int, "Queries"]]:
+        """Pieces small enough to score ``products`` at once, each with its first query."""
+        size = max(1, min(MOST_AT_ONCE, CELLS_AT_ONCE // max(products, 1)))
+        for number, batch in enumerate(self.batches(size)):
+            yield number * size, batch
 
     def save(self, folder: Path) -> None:
         """Write them into ``folder`` as Parquet."""
@@ -120,7 +128,7 @@ class Queries:
         """(Q,) a numeric user feature that came with the requests; NaN where there is none."""
         if feature not in self.requests.columns:
             return np.full(len(self), np.nan)
-        return self.requests[feature].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return self.requests[feature].to_numpy().astype(np.float64)
 
     def seen(self, vocabulary: Vocabulary, event_types: Collection[str]) -> NDArray[np.bool_]:
         """(Q, P) whether the user had an event of ``event_types`` with the product."""

@@ -128,3 +128,38 @@ RECOMMENDATIONS = pa.DataFrameSchema(
     description="The lists of all users, ready for the shop.",
     strict=True,
 )
+
+IMPRESSIONS = pa.DataFrameSchema(
+    {
+        c.RECOMMENDATION_ID: _column(pl.String, "the answer that showed it"),
+        c.USER_ID: _column(pl.String, "to whom"),
+        c.TIMESTAMP: _column(UTC_TIME, "when it was answered"),
+        c.SESSION_ID: _optional(pl.String, "the visit, where the request named it"),
+        c.DEVICE_TYPE: _optional(pl.String, "mobile, desktop, …"),
+        c.POSITION: _column(pl.Int64, "1 is the top", checks=pa.Check.ge(1)),
+        c.PRODUCT_ID: _column(pl.String, "what was shown"),
+        c.SCORE: _optional(pl.Float64, "comparable within one answer only; empty: not a number"),
+        c.PROPENSITY: _column(
+            pl.Float64,
+            "probability of this product at this position, given those above it",
+            checks=pa.Check.in_range(0, 1, include_min=False),
+        ),
+        c.SOURCE: _column(pl.String, "what proposed it"),
+        c.MODEL: _column(pl.String, "which model answered"),
+        c.MODEL_VERSION: _column(pl.String, "its version in the registry"),
+        c.EXPERIMENT: _optional(pl.String, "the A/B test that the user was in"),
+        c.VARIANT: _optional(pl.String, "the arm of it"),
+        c.FALLBACK: _optional(pl.String, "which fallback answered, if one did"),
+        c.FROM_CACHE: _column(pl.Boolean, "whether the list had been ranked before"),
+        c.LATENCY_MS: _column(
+            pl.Float64, "from the request's arrival to the answer", checks=pa.Check.ge(0)
+        ),
+        c.HISTORY_LENGTH: _column(
+            pl.Int64, "past events that the model saw", checks=pa.Check.ge(0)
+        ),
+    },
+    name="impressions",
+    description="One row per shown product, sorted by timestamp, recommendation_id, position.",
+    unique=[c.RECOMMENDATION_ID, c.POSITION],
+    strict=True,
+)

@@ -235,9 +235,10 @@ class _ListBuilder:
         requests = with_profiles(requests, *tables, time, self.feature_options)
         # Windows and visits are sampled apart, so that neither's negatives hang on the other.
         parts = [
-            _lists(build_queries(self.events, some), snapshot, self.events, self.options, stream)
+            _lists(batch, snapshot, self.events, self.options, stream)
             for live, stream in zip((False, True), rng.spawn(2), strict=True)
             if not (some := requests.filter(pl.col(c.LIVE) == live)).is_empty()
+            for _, batch in build_queries(self.events, some).batches_over(len(self.catalogue))
         ]
         return _joined(parts)
 

@@ -35,7 +35,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return self.ids.len()
 
-    def __contains__(self, id_: str) -> bool:
+    def __contains__(self, id_: object) -> bool:
         return id_ in self._index
 
     def encode(self, ids: pl.Series) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from recsys_kedro import columns as c
-from recsys_kedro.models import base
+from recsys_kedro import queries as asking
 from recsys_kedro.models.registry import MODELS
 
 # The hybrid learns from training lists, which need weeks of events: see test_hybrid.py.
@@ -132,6 +132,6 @@ def test_batches_change_nothing(fit, events, ask, monkeypatch):
     whole = model.recommend(asked, 9, exclude_seen=True)
     candidates = whole.select(c.QUERY, c.PRODUCT_ID)
     scores = model.score(asked, candidates)
-    monkeypatch.setattr(base, "QUERY_BATCH", 2)
+    monkeypatch.setattr(asking, "MOST_AT_ONCE", 2)
     assert_frame_equal(model.recommend(asked, 9, exclude_seen=True), whole)
     np.testing.assert_allclose(model.score(asked, candidates), scores, rtol=1e-5, atol=1e-6)

@@ -32,7 +32,7 @@ def test_each_recommended_product_keeps_its_nearest():
 
 def test_blocks_change_nothing(monkeypatch):
     whole = cosine_neighbours(TAKEN, CosineOptions(neighbours=2)).toarray()
-    monkeypatch.setattr(item_knn, "_CELLS", 4)
+    monkeypatch.setattr(item_knn, "PRODUCTS_AT_ONCE", 2)
     np.testing.assert_array_equal(
         cosine_neighbours(TAKEN, CosineOptions(neighbours=2)).toarray(), whole
     )

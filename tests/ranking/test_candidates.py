@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.ranking.candidates import (
-    EASE,
     HISTORY,
-    NEIGHBOURS,
     NEW,
     RETRIEVAL,
     SOURCES,
@@ -17,6 +15,7 @@ from recsys_kedro.ranking.candidates import (
     offsets_of,
     propose,
 )
+from recsys_kedro.ranking.scorers import EASE, NEIGHBOURS
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.vocabulary import Vocabulary
 

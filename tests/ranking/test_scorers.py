@@ -66,15 +66,11 @@ def test_scores_of_the_catalogue(make_events, fit, ask):
     found = scorers.catalogue_scores(ask(events, "ben", "nobody"), PRODUCTS)
     scores = {name: each.dense for name, each in found.items()}
     np.testing.assert_allclose(scores["own_taken_short"], [[0, 0.5, 0], [0, 0, 0]], rtol=1e-6)
-    np.testing.assert_allclose(
-        scores["own_taken_long"], [[0, 0.5**0.5, 0], [0, 0, 0]], rtol=1e-6
-    )
+    np.testing.assert_allclose(scores["own_taken_long"], [[0, 0.5**0.5, 0], [0, 0, 0]], rtol=1e-6)
     near = [[0.5 / 2**0.5, 0, 0], [0, 0, 0]]
     np.testing.assert_allclose(scores["neighbours_taken_short"], near, rtol=1e-6)
     assert scorers.ease is not None
-    np.testing.assert_allclose(
-        scores["ease_taken_short"][0], 0.5 * scorers.ease[1], rtol=1e-6
-    )
+    np.testing.assert_allclose(scores["ease_taken_short"][0], 0.5 * scorers.ease[1], rtol=1e-6)
 
 
 def test_many_products_have_no_ease(make_events, fit, ask):

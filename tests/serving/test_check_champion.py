@@ -35,7 +35,7 @@ def test_registered_without_alias_then_with(database, tmp_path):
 def test_command_fails_in_one_line(tmp_path):
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "recsys_kedro.serving.check_champion", "recsys_shop"],
+        [sys.executable, "-m", "recsys_kedro.serving.launch", "recsys_shop"],
         env={"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"},
         capture_output=True,
         text=True,

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
-from recsys_kedro.features.encoding import CategoryEncoder, NumberEncoder, Tokens, hash_words, logs
+from recsys_kedro.features.encoding import (
+    CategoryEncoder,
+    NumberEncoder,
+    Tokens,
+    hash_words,
+    logs,
+    truths,
+)
 from recsys_kedro.features.options import EncoderOptions
 
 PRODUCT_NUMBERS: Final = (
@@ -208,6 +215,7 @@ class UserEncoder:
 def _user_logs(features: pl.DataFrame) -> NDArray[np.float64]:
     """(N, C) ln(1 + x); prices that are 0 only because nothing was bought are missing, not low."""
     log_NC = logs(features, USER_NUMBERS)
-    without = ~(features[f.HAS_PURCHASE_PRICE].fill_null(value=False).to_numpy())
-    log_NC[np.ix_(without, [USER_NUMBERS.index(name) for name in USER_PRICES])] = np.nan
+    without = ~truths(features[f.HAS_PURCHASE_PRICE])
+    prices = [USER_NUMBERS.index(name) for name in USER_PRICES]
+    log_NC[np.ix_(np.flatnonzero(without), prices)] = np.nan
     return log_NC

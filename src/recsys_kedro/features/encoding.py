@@ -136,8 +136,15 @@ def logs(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
 def _floats(numbers: pl.Series) -> NDArray[np.float64]:
     """(N,) the numbers, or truths as 1 and 0; NaN where there is none."""
     if numbers.dtype == pl.Boolean:
-        numbers = numbers.cast(pl.Int8)
+        return np.where(numbers.is_null(), np.nan, truths(numbers))
     return numbers.to_numpy().astype(np.float64)
+
+
+def truths(values: pl.Series) -> NDArray[np.bool_]:
+    """(N,) whether each is true; what is not known is not."""
+    if values.null_count():
+        values = values.fill_null(value=False)
+    return values.to_numpy()
 
 
 class Tokens(NamedTuple):

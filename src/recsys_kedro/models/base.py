@@ -19,7 +19,6 @@ from recsys_kedro.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from recsys_kedro.training_lists import TrainingLists
 
-QUERY_BATCH = 512
 TIE_BREAK = 1e-6
 
 
@@ -151,10 +150,10 @@ class CatalogueScorer(Recommender):
         self, queries: Queries
     ) -> Iterator[tuple[int, Queries, NDArray[np.float32]]]:
         tie_break = TIE_BREAK * self.popularity / max(float(self.popularity.max()), 1e-12)
-        for number, batch in enumerate(queries.batches(QUERY_BATCH)):
+        for start, batch in queries.batches_over(len(self.vocabulary)):
             scores = self.score_catalogue(batch)
             scale = np.maximum(np.abs(scores).max(axis=1, keepdims=True), 1e-12)
-            yield number * QUERY_BATCH, batch, scores + scale * tie_break
+            yield start, batch, scores + scale * tie_break
 
 
 def top_k(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import EncoderOptions
-from recsys_kedro.models.base import QUERY_BATCH, Recommender, TrainingData
+from recsys_kedro.models.base import Recommender, TrainingData
 from recsys_kedro.models.hybrid_encoders import HybridEncoders, history_tensors
 from recsys_kedro.models.network import (
     HistoryTensors,
@@ -118,11 +118,11 @@ class Hybrid(Recommender):
     def recommend(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
         """See :meth:`Recommender.recommend`; the column ``source`` says what proposed each."""
         parts = []
-        batches = list(queries.batches(QUERY_BATCH)) or [queries]  # no query: an empty table
-        for number, batch in enumerate(batches):
+        batches = list(queries.batches_over(len(self.snapshot.vocabulary)))
+        for start, batch in batches or [(0, queries)]:  # no query: an empty table
             retrieved = self.retrieve(batch)
             best = self.best(retrieved, self.rank(retrieved), k, exclude_seen=exclude_seen)
-            parts.append(best.with_columns(pl.col(c.QUERY) + number * QUERY_BATCH))
+            parts.append(best.with_columns(pl.col(c.QUERY) + start))
         return pl.concat(parts)
 
     def score(self, queries: Queries, candidates: pl.DataFrame) -> NDArray[np.float32]:
@@ -130,8 +130,8 @@ class Hybrid(Recommender):
         product = self.snapshot.vocabulary.encode(candidates[c.PRODUCT_ID])
         query = candidates[c.QUERY].to_numpy()
         result = np.full(candidates.height, -np.inf, np.float32)
-        for number, batch in enumerate(queries.batches(QUERY_BATCH)):
-            rows = query - number * QUERY_BATCH
+        for start, batch in queries.batches_over(len(self.snapshot.vocabulary)):
+            rows = query - start
             here = np.flatnonzero((rows >= 0) & (rows < len(batch)) & (product >= 0))
             here = here[np.lexsort((product[here], rows[here]))]
             offsets = np.searchsorted(rows[here], np.arange(len(batch) + 1))
@@ -170,12 +170,25 @@ class Hybrid(Recommender):
         """The catalogue in order, made once."""
         return Shelves.of(self.snapshot, self.candidate_options.new_days)
 
+    def every_product_vector(self) -> Tensor:
+        """(P, 2D) the network's view of all products."""
+        if self.vectors_P2D is not None:
+            return self.vectors_P2D
+        every = torch.arange(len(self.products.category), device=self.products.category.device)
+        return self.network.product_vectors(self.products, every)
+
     def product_vectors(self, index_N: Tensor) -> Tensor:
         """(N, 2D) the network's view of some products."""
         if self.vectors_P2D is not None:
             return self.vectors_P2D[index_N]
         distinct, position = torch.unique(index_N, return_inverse=True)
         return self.network.product_vectors(self.products, distinct)[position]
+
+    @torch.inference_mode()
+    def content_vectors(self) -> NDArray[np.float32]:
+        """(P, D) what the network makes of the products' content, without their ids."""
+        content_PD = self.every_product_vector().chunk(2, dim=1)[1]
+        return content_PD.float().cpu().numpy()
 
     @torch.inference_mode()
     def user_vectors(self, queries: Queries) -> UserVectors:
@@ -191,8 +204,7 @@ class Hybrid(Recommender):
     @torch.inference_mode()
     def retrieval_scores(self, users: UserVectors) -> NDArray[np.float32]:
         """(Q, P) the network's own retrieval; only the order counts."""
-        every = torch.arange(len(self.products.category), device=self.products.category.device)
-        logits = self.network.retrieve(users, self.product_vectors(every), every)
+        logits = self.network.retrieve_all(users, self.every_product_vector())
         return logits.float().cpu().numpy()
 
     @torch.inference_mode()
@@ -256,10 +268,7 @@ class Hybrid(Recommender):
             network = HybridNetwork(Sizes(**about["sizes"]), options.network)
         network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
         network, products = network.eval(), ProductTensors(**load_file(folder / CONTENT_FILE))
-        with torch.inference_mode():
-            every = torch.arange(len(products.category))
-            vectors_P2D = network.product_vectors(products, every)
-        return cls(
+        model = cls(
             options=options,
             snapshot=Snapshot.load(folder),
             candidate_options=CandidateOptions.model_validate(about["candidates"]),
@@ -267,5 +276,7 @@ class Hybrid(Recommender):
             products=products,
             network=network,
             epochs=about["epochs"],
-            vectors_P2D=vectors_P2D,
         )
+        with torch.inference_mode():
+            model.vectors_P2D = model.every_product_vector()
+        return model

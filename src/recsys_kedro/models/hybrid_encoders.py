@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.encoders import ProductEncoder, UserEncoder
-from recsys_kedro.features.encoding import CategoryEncoder
+from recsys_kedro.features.encoding import CategoryEncoder, truths
 from recsys_kedro.features.options import EncoderOptions
 from recsys_kedro.features.schemas import USER_FEATURES
 from recsys_kedro.models.network import HistoryTensors, ProductTensors, RequestTensors
@@ -109,11 +109,11 @@ def with_all_features(requests: pl.DataFrame) -> pl.DataFrame:
 
 def time_numbers(requests: pl.DataFrame, *, seasonal: bool) -> NDArray[np.float32]:
     """(B, 7) season, whether the user is in a session, and then hour and weekday, as circles."""
-    second = requests[c.AS_OF].dt.epoch("us").to_numpy() / 1e6
+    second = requests[c.AS_OF].to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
     day = second // SECONDS_PER_DAY
     date = day.astype("datetime64[D]")
     day_of_year = (date - date.astype("datetime64[Y]")).astype(np.float64) + 1
-    live = requests[c.LIVE].fill_null(value=False).to_numpy().astype(np.float64)
+    live = truths(requests[c.LIVE]).astype(np.float64)
     angles_and_shown = (
         (2 * np.pi * day_of_year / DAYS_PER_YEAR, np.full(len(live), float(seasonal))),
         (2 * np.pi * (second // 60 * 60 - day * SECONDS_PER_DAY) / SECONDS_PER_DAY, live),

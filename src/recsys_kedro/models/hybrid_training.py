@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.metrics.lists import ndcg_by_user
-from recsys_kedro.models.base import QUERY_BATCH, TrainingData, Validation
+from recsys_kedro.models.base import TrainingData, Validation
 from recsys_kedro.models.hybrid import Hybrid, HybridOptions, Retrieved
 from recsys_kedro.models.hybrid_batches import Batch, BatchMaker, EventArrays
 from recsys_kedro.models.hybrid_encoders import HybridEncoders
@@ -218,8 +218,8 @@ def _validator(model: Hybrid, validation: Validation) -> Callable[[], Mapping[st
 
     The network's own retrieval, which changes with the weights, is not among their sources.
     """
-    batches = list(validation.queries.batches(QUERY_BATCH))
-    found = [(batch, model.retrieve(batch, use_network=False)) for batch in batches]
+    batches = validation.queries.batches_over(len(model.snapshot.vocabulary))
+    found = [(batch, model.retrieve(batch, use_network=False)) for _, batch in batches]
     return partial(_validate, model, found, validation.truth)
 
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from recsys_kedro.models.base import TrainingData, best_columns
+from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions, learning_matrix
 from recsys_kedro.options import Options
 
-_CELLS = 2**22  # similarities held at once, before the cut to the nearest
+PRODUCTS_AT_ONCE = 2_048  # whose similarities are held at once, before the cut to the nearest
 
 
 class CosineOptions(Options):
@@ -80,23 +80,29 @@ def cosine_neighbours(matrix: sparse.csr_matrix, options: CosineOptions) -> spar
     norm = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float32)).ravel()
     by_product = matrix.T.tocsr()
     count = min(options.neighbours or products, products)
-    size = max(1, _CELLS // products)
     blocks = []
-    for start in range(0, products, size):
-        cosine = (by_product[start : start + size] @ matrix).toarray()
-        rows = np.arange(len(cosine))
-        cosine[rows, start + rows] = 0
-        scale = np.outer(norm[start : start + size], norm) + np.float32(options.shrinkage)
-        np.divide(cosine, scale, out=cosine, where=scale > 0)
-        blocks.append(_nearest(cosine, count))
+    for start in range(0, products, PRODUCTS_AT_ONCE):
+        cosine = (by_product[start : start + PRODUCTS_AT_ONCE] @ matrix).tocsr()
+        cosine.sort_indices()
+        row = start + np.repeat(np.arange(cosine.shape[0]), np.diff(cosine.indptr))
+        scale = norm[row] * norm[cosine.indices] + np.float32(options.shrinkage)
+        cosine.data /= scale
+        cosine.data[cosine.indices == row] = 0
+        blocks.append(_strongest(cosine, count))
     return sparse.vstack(blocks, format="csr", dtype=np.float32).T.tocsr()
 
 
-def _nearest(similarity: NDArray[np.float32], count: int) -> sparse.csr_matrix:
+def _strongest(similarity: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
     """Keep the ``count`` largest values of each row, the zeros among them left out."""
-    column = best_columns(similarity, count)
-    value = np.take_along_axis(similarity, column, axis=1)
-    row = np.repeat(np.arange(len(similarity)), count)
-    nearest = sparse.csr_matrix((value.ravel(), (row, column.ravel())), similarity.shape)
-    nearest.eliminate_zeros()
-    return nearest
+    keep = similarity.data > 0
+    for row in np.flatnonzero(np.diff(similarity.indptr) > count):
+        cells = slice(similarity.indptr[row], similarity.indptr[row + 1])
+        value = similarity.data[cells]
+        last = -np.partition(-value, count - 1)[count - 1]
+        level = np.flatnonzero(value == last)
+        keep[cells] &= value >= last
+        keep[cells][level[count - np.count_nonzero(value > last) :]] = False
+    kept = np.concatenate([[0], np.cumsum(keep)])[similarity.indptr]
+    return sparse.csr_matrix(
+        (similarity.data[keep], similarity.indices[keep], kept), similarity.shape
+    )

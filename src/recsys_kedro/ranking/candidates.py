@@ -110,7 +110,7 @@ class _User:
 
 def _long_memory(scores: Mapping[str, Scores]) -> sparse.csr_matrix:
     """(Q, P) what the users took, as the long memory weighs it."""
-    return scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].nonzero
+    return scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].sparse
 
 
 def _propose_to(

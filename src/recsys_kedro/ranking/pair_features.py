@@ -178,7 +178,7 @@ def _affinities(
     the request has it, the last weeks'.
     """
     query, product, products = candidates.query, candidates.product, snapshot.products
-    history = scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].nonzero
+    history = scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].sparse
     total = history @ products.has_price
     usual = (history @ products.log_price_or_0) / np.where(total > 0, total, np.nan)
     paid = queries.profile(f.AVG_PURCHASE_PRICE)

@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
+from recsys_kedro.mapped_arrays import mapped_arrays
 from recsys_kedro.vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
@@ -79,7 +80,7 @@ class ProductState:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what :meth:`save` wrote."""
-        return cls(**load_file(path))
+        return cls(**mapped_arrays(path))
 
 
 def product_state(

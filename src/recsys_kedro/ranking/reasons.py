@@ -1,146 +1,145 @@
-"""Why a product is recommended, in words for the shopper."""
+"""Why a product is recommended, in words for the shopper.
 
-from typing import TypeAlias
+E past events and D products of one user, K recommended products; products are rows of one
+catalogue. What is cited is what the list rests on: without the past product that a reason
+names, the product's score falls (``make bench-explanations`` measures how often).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, TypeAlias
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recsys_kedro import columns as c
-from recsys_kedro.queries import Queries
-from recsys_kedro.ranking.candidates import (
-    CATEGORY,
-    EASE,
-    HISTORY,
-    NEIGHBOURS,
-    NEW,
-    RETRIEVAL,
-    TRENDING,
-)
+from recsys_kedro.columns import EventType
+from recsys_kedro.ranking.candidates import CATEGORY, HISTORY, NEW, RETRIEVAL, TRENDING
 from recsys_kedro.ranking.cold_start import POPULAR
-from recsys_kedro.vocabulary import Vocabulary
+from recsys_kedro.ranking.scorers import EASE, NEIGHBOURS
 
 LIKE_HISTORY = (EASE, NEIGHBOURS, RETRIEVAL)
 NEWEST_READ = 50
 DAYS_PER_MONTH = 30.4
-# Days since the user last bought the product, and since any event with it but a return.
-BOUGHT, SEEN = "bought_days", "seen_days"
 Similarity: TypeAlias = sparse.csr_matrix | NDArray[np.float32]
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
 
 
-def with_reasons(
-    recommended: pl.DataFrame,
-    queries: Queries,
-    products: pl.DataFrame,
-    vocabulary: Vocabulary | None = None,
-    neighbours: Similarity | None = None,
-) -> pl.DataFrame:
-    """The recommendations with a column ``reason``, in their order.
+@dataclass(frozen=True)
+class Dealings:
+    """What one user did with each of D products, the latest first; returns are no dealings.
+
+    Attributes:
+        product: (D,) rows of the catalogue.
+        seen_days: (D,) since the last event with it.
+        bought_days: (D,) since it was last bought, inf if never.
+    """
+
+    product: Indices
+    seen_days: Floats
+    bought_days: Floats
+
+    @classmethod
+    def of(cls, product_E: Indices, event_type_E: Indices, age_days_E: Floats) -> Self:
+        """Sum up past events; those of products outside the catalogue (-1) are left out."""
+        use = (product_E >= 0) & (event_type_E != EventType.RETURN)
+        product, place = np.unique(product_E[use], return_inverse=True)
+        seen = np.full(len(product), np.inf, np.float32)
+        np.minimum.at(seen, place, age_days_E[use])
+        bought = np.full(len(product), np.inf, np.float32)
+        sale = event_type_E[use] == EventType.PURCHASE
+        np.minimum.at(bought, place[sale], age_days_E[use][sale])
+        order = np.lexsort((product, seen))
+        return cls(product[order], seen[order], bought[order])
+
+
+def reasons(
+    product_K: Indices,
+    sources: Sequence[str],
+    dealings: Dealings,
+    support_DK: Floats | None,
+    names: Sequence[str | None],
+    categories: Sequence[str | None],
+) -> list[str]:
+    """(K,) one sentence per recommended product.
 
     Args:
-        recommended: ``query, product_id, source`` and anything else.
-        queries: what was asked.
-        products: ``product_id, name, category``.
-        vocabulary: the P products of ``neighbours``.
-        neighbours: (P, P) similarity of products, rows are what the user had; where given, the
-            past product that speaks most for the recommended one is named.
+        product_K: rows of the catalogue.
+        sources: what proposed each.
+        dealings: the user's past.
+        support_DK: how much each of the newest past products speaks for each recommended one,
+            for the first D rows of ``dealings``; None where the model has no such measure.
+        names: of the catalogue's products.
+        categories: of the same.
     """
-    rows = recommended.with_row_index("row")
-    described = (
-        rows.join(products.select(c.PRODUCT_ID, c.CATEGORY), on=c.PRODUCT_ID, how="left")
-        .join(_last_dealings(queries), on=[c.QUERY, c.PRODUCT_ID], how="left")
-        .join(_nearest_past(rows, queries, products, vocabulary, neighbours), on="row", how="left")
-        .sort("row")
-    )
-    return recommended.with_columns(described.select(_words().alias(c.REASON)).to_series())
+    place = {product: row for row, product in enumerate(dealings.product.tolist())}
+    told = []
+    for column, (product, source) in enumerate(zip(product_K.tolist(), sources, strict=True)):
+        if source == HISTORY and product in place:
+            told.append(_own(dealings, place[product]))
+        elif source in LIKE_HISTORY:
+            past = _nearest(product, dealings, support_DK, column)
+            name = None if past is None else names[past]
+            told.append("Fits your taste" if name is None else f"Goes with {name}")
+        else:
+            told.append(_of_product(source, categories[product] or "the shop"))
+    return told
 
 
-def _words() -> pl.Expr:
-    """One sentence per row, by source."""
-    source = pl.col(c.SOURCE)
-    goes_with = pl.format("Goes with {}", pl.col("past_name"))
-    in_category = pl.col(c.CATEGORY).fill_null("the shop")
-    return (
-        pl.when((source == HISTORY) & pl.col(BOUGHT).is_not_null())
-        .then(pl.format("You bought it {}", _ago(pl.col(BOUGHT))))
-        .when((source == HISTORY) & pl.col(SEEN).is_not_null())
-        .then(pl.format("You looked at it {}", _ago(pl.col(SEEN))))
-        .when(source.is_in(LIKE_HISTORY) & pl.col("past_name").is_not_null())
-        .then(goes_with)
-        .when(source == TRENDING)
-        .then(pl.lit("Popular right now"))
-        .when(source == CATEGORY)
-        .then(pl.format("Popular in {}", in_category))
-        .when(source == NEW)
-        .then(pl.format("New in {}", in_category))
-        .when(source == POPULAR)
-        .then(pl.lit("Popular in this shop"))
-        .otherwise(pl.lit("Fits your taste"))
-    )
+def support(similarity: Similarity, had_D: Indices, wanted_K: Indices) -> Floats:
+    """(D, K) how much each past product (row) speaks for each wanted one (column).
+
+    Products outside the similarity's vocabulary (-1) speak for nothing.
+    """
+    result = np.zeros((len(had_D), len(wanted_K)), np.float32)
+    had, wanted = np.flatnonzero(had_D >= 0), np.flatnonzero(wanted_K >= 0)
+    if not isinstance(similarity, sparse.csr_matrix):
+        result[np.ix_(had, wanted)] = similarity[np.ix_(had_D[had], wanted_K[wanted])]
+        return result
+    column = np.full(similarity.shape[1], -1)
+    column[wanted_K[wanted]] = wanted
+    start, stop = similarity.indptr[had_D[had]], similarity.indptr[had_D[had] + 1]
+    for row, first, last in zip(had, start, stop, strict=True):
+        place = column[similarity.indices[first:last]]
+        inside = place >= 0
+        result[row, place[inside]] = similarity.data[first:last][inside]
+    return result
 
 
-def _ago(days: pl.Expr) -> pl.Expr:
-    def count(unit: float) -> pl.Expr:
-        return (days / unit).round().cast(pl.Int64)
-
-    return (
-        pl.when(days < 2)
-        .then(pl.lit("in the last two days"))
-        .when(days < 14)
-        .then(pl.format("{} days ago", days.floor().cast(pl.Int64)))
-        .when(days < 60)
-        .then(pl.format("{} weeks ago", count(7)))
-        .otherwise(pl.format("{} months ago", count(DAYS_PER_MONTH)))
-    )
+def _nearest(
+    product: int, dealings: Dealings, support_DK: Floats | None, column: int
+) -> int | None:
+    """The past product, other than itself, that speaks most for the product."""
+    if support_DK is None or len(support_DK) == 0:
+        return None
+    past = dealings.product[: len(support_DK)]
+    speaks = np.where(past == product, 0.0, support_DK[:, column])
+    best = int(speaks.argmax())
+    return int(past[best]) if speaks[best] > 0 else None
 
 
-def _last_dealings(queries: Queries) -> pl.DataFrame:
-    """``query, product_id`` with days since the user last bought it, and last dealt with it."""
-    days = pl.col("days")
-    return (
-        queries.history.select(c.PRODUCT_ID, c.EVENT_TYPE)
-        .with_columns(pl.Series(c.QUERY, queries.rows), pl.Series("days", queries.age_days))
-        .filter(pl.col(c.EVENT_TYPE) != c.RETURN)
-        .group_by(c.QUERY, c.PRODUCT_ID)
-        .agg(
-            days.filter(pl.col(c.EVENT_TYPE) == c.PURCHASE).min().alias(BOUGHT),
-            days.min().alias(SEEN),
-        )
-    )
+def _own(dealings: Dealings, row: int) -> str:
+    if np.isfinite(dealings.bought_days[row]):
+        return f"You bought it {_ago(float(dealings.bought_days[row]))}"
+    return f"You looked at it {_ago(float(dealings.seen_days[row]))}"
 
 
-def _nearest_past(
-    rows: pl.DataFrame,
-    queries: Queries,
-    products: pl.DataFrame,
-    vocabulary: Vocabulary | None,
-    neighbours: Similarity | None,
-) -> pl.DataFrame:
-    """``row, past_name``: the most similar of the user's newest products, if any is similar."""
-    schema = pl.Schema({"row": rows.schema["row"], "past_name": pl.String()})
-    if vocabulary is None or neighbours is None or queries.history.is_empty():
-        return pl.DataFrame(schema=schema)
-    dealings = _last_dealings(queries).sort(c.QUERY, SEEN, c.PRODUCT_ID)
-    past = dealings.group_by(c.QUERY, maintain_order=True).head(NEWEST_READ)
-    pairs = (
-        rows.filter(pl.col(c.SOURCE).is_in(LIKE_HISTORY))
-        .select("row", c.QUERY, c.PRODUCT_ID)
-        .join(past.select(c.QUERY, past=pl.col(c.PRODUCT_ID)), on=c.QUERY)
-        .filter(pl.col("past") != pl.col(c.PRODUCT_ID))
-    )
-    if pairs.is_empty():
-        return pl.DataFrame(schema=schema)
-    had, wanted = vocabulary.encode(pairs["past"]), vocabulary.encode(pairs[c.PRODUCT_ID])
-    known = (had >= 0) & (wanted >= 0)
-    similarity = np.zeros(pairs.height, np.float32)
-    similarity[known] = np.asarray(neighbours[had[known], wanted[known]]).ravel()
-    return (
-        pairs.with_columns(pl.Series("similarity", similarity))
-        .filter(pl.col("similarity") > 0)
-        .sort(["row", "similarity", "past"], descending=[False, True, False])
-        .group_by("row", maintain_order=True)
-        .first()
-        .join(products.select(past=c.PRODUCT_ID, past_name=c.NAME), on="past", how="left")
-        .select("row", "past_name")
-    )
+def _of_product(source: str, category: str) -> str:
+    told = {
+        TRENDING: "Popular right now",
+        CATEGORY: f"Popular in {category}",
+        NEW: f"New in {category}",
+        POPULAR: "Popular in this shop",
+    }
+    return told.get(source, "Fits your taste")
+
+
+def _ago(days: float) -> str:
+    if days < 2:
+        return "in the last two days"
+    if days < 14:
+        return f"{int(days)} days ago"
+    if days < 60:
+        return f"{round(days / 7)} weeks ago"
+    return f"{round(days / DAYS_PER_MONTH)} months ago"

@@ -16,10 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy import sparse
 
 from recsys_kedro import columns as c
+from recsys_kedro.mapped_arrays import mapped_arrays
 from recsys_kedro.models.ease import ease_weights
 from recsys_kedro.models.interactions import (
     Decay,
@@ -77,6 +78,18 @@ class Scores:
     def of_sparse(cls, matrix: sparse.csr_matrix) -> Self:
         """Scores that are 0 for most products."""
         return cls(matrix.toarray(), matrix)
+
+    @property
+    def sparse(self) -> sparse.csr_matrix:
+        """(Q, P) the numbers that are not 0.
+
+        Raises:
+            ValueError: if nearly all are not 0.
+        """
+        if self.nonzero is None:
+            msg = "these scores are not sparse"
+            raise ValueError(msg)
+        return self.nonzero
 
     def row(self, query: int) -> tuple[NDArray[np.integer], Floats]:
         """The products that may have a score, and their scores."""
@@ -153,7 +166,7 @@ class Scorers:
         """Read what :meth:`save` wrote."""
         with safe_open(path, "np") as file:
             settings = json.loads(file.metadata()["settings"])
-        arrays = load_file(path)
+        arrays = mapped_arrays(path)
         size = len(arrays["users"])
         neighbours = {
             behaviour: sparse.csr_matrix(

@@ -1,6 +1,5 @@
-"""``python -m recsys_kedro.serving.check_champion <model>``: is there anything to serve?"""
+"""Is there anything to serve?"""
 
-import sys
 from pathlib import Path
 
 import mlflow
@@ -36,7 +35,3 @@ def missing_champion(model: str) -> str | None:
     if has_file and champion_version(model) is not None:
         return None
     return f"There is no champion of {model} in {uri}: train one first with `make run`."
-
-
-if __name__ == "__main__":
-    sys.exit(missing_champion(sys.argv[1]))

@@ -6,7 +6,7 @@ to the model travels with the model; here is only what differs from server to se
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,7 +15,7 @@ class ServingOptions(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RECSYS_", frozen=True, extra="ignore")
 
-    redis_url: str | None = Field(
+    redis_url: SecretStr | None = Field(
         None, description="online store and cache; empty: the snapshot that came with the model"
     )
     redis_timeout_ms: float = Field(20, gt=0, description="of connecting and of each answer, ms")
@@ -29,8 +29,26 @@ class ServingOptions(BaseSettings):
     impressions_folder: Path | None = Field(
         None, description="where Parquet files of what was shown go; empty: not logged"
     )
+    impressions_rows_per_file: int = Field(
+        100_000, ge=1, description="shown products after which a Parquet file is made"
+    )
+    impressions_seconds: float = Field(
+        300, gt=0, description="age of the oldest row at which a Parquet file is made, seconds"
+    )
+    impressions_queue: int = Field(
+        10_000, ge=1, description="answers that may wait to be logged; more are dropped"
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="address that the metrics listen on; 0.0.0.0: every one"
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="of the Prometheus metrics; empty: none are served"
+    )
+    json_logs: bool = Field(
+        default=False, description="one JSON object a line on standard error, from every package"
+    )
+    rules_file: Path | None = Field(
+        None, description="YAML or JSON of the shop's business rules, see ranking.rules"
     )
     diversity: float = Field(0.0, ge=0, le=1, description="0: by relevance alone")
     exploration: float = Field(0.0, ge=0, le=0.5, description="share of explored positions")

@@ -1,50 +1,110 @@
 """From requests to answers: every request gets one, whatever happens to its neighbours."""
 
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-import numpy as np
-import polars as pl
 from pydantic import ValidationError
 
 from recsys_kedro import columns as c
 from recsys_kedro.models.base import Recommender
-from recsys_kedro.queries import CONTEXT_COLUMNS, HISTORY_COLUMNS, Queries
-from recsys_kedro.ranking.cold_start import popular_spread
-from recsys_kedro.schemas import UTC_TIME
-from recsys_kedro.serving.explanations import recommend_explained
+from recsys_kedro.ranking.exploration import ExplorationOptions, rng_of
+from recsys_kedro.ranking.onboarding import Quiz, answers_as_events
+from recsys_kedro.ranking.rules import CompiledRules, Rules
+from recsys_kedro.serving.cache import ListCache, list_key, request_hash
+from recsys_kedro.serving.catalogue import Catalogue
+from recsys_kedro.serving.histories import Asked, history_of, time_of
+from recsys_kedro.serving.impressions import ImpressionLog, ShownAnswer
+from recsys_kedro.serving.model_slates import MODEL_FAILED, UNKNOWN_USER, ModelSlates
+from recsys_kedro.serving.options import ServingOptions
+from recsys_kedro.serving.rankers import ranker_of
 from recsys_kedro.serving.requests import (
     RecommendationAnswer,
     RecommendationRequest,
     RecommendedItem,
 )
+from recsys_kedro.serving.slates import Slate, SlateMaker, arrangement
 from recsys_kedro.serving.snapshot import NO_HISTORY, ServingSnapshot
+from recsys_kedro.serving.store import OnlineStore, SnapshotStore, UserState
+from recsys_kedro.serving.telemetry import Telemetry
 
 LOGGER = logging.getLogger(__name__)
 
-UNKNOWN_USER = "unknown_user"
-NOTHING_LEFT = "nothing_left"
-MODEL_FAILED = "model_failed"
-STALE_AFTER = timedelta(days=60)
-MOMENT = timedelta(microseconds=1)
+INTERNAL_ERROR = "internal error, see the server's log"
 
 
 @dataclass(frozen=True)
 class RecommenderService:
-    """A fitted model with the tables that it serves from.
+    """A fitted model with all that it answers with.
 
     Attributes:
         model: any model of the registry.
         snapshot: histories, profiles and products as of the model's time.
         version: what the registry calls the model.
+        options: of this server.
+        store: what is known of users; None: the snapshot.
+        cache: of slates, or None.
+        rules: the shop's business rules.
+        quiz: the questions for users of whom nothing is known, or None.
+        impressions: where answers are logged, or None.
+        telemetry: counts and times.
     """
 
     model: Recommender
     snapshot: ServingSnapshot
     version: str
+    options: ServingOptions = field(default_factory=ServingOptions)
+    store: OnlineStore | None = None
+    cache: ListCache | None = None
+    rules: Rules = field(default_factory=Rules)
+    quiz: Quiz | None = None
+    impressions: ImpressionLog | None = None
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    _catalogue: Catalogue = field(init=False, repr=False)
+    _slates: ModelSlates = field(init=False, repr=False)
+    _questions: list[dict[str, Any]] | None = field(init=False, repr=False)
+    _made_by: dict[str, Any] = field(init=False, repr=False)
+    _store: OnlineStore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        catalogue = Catalogue.of(self.snapshot.products)
+        rules = CompiledRules.of(
+            self.rules,
+            catalogue.ids,
+            catalogue.categories,
+            catalogue.in_stock,
+            catalogue.price,
+        )
+        maker = SlateMaker(
+            catalogue, ranker_of(self.model, catalogue), rules, self.options.diversity
+        )
+        object.__setattr__(self, "_catalogue", catalogue)
+        object.__setattr__(self, "_slates", ModelSlates(maker, self.telemetry))
+        object.__setattr__(self, "_questions", _questions(self.quiz, catalogue))
+        made_by = {
+            "model": f"{self.model.name}/{self.version}",
+            "rules": self.rules.model_dump(mode="json"),
+            "diversity": self.options.diversity,
+        }
+        object.__setattr__(self, "_made_by", made_by)
+        object.__setattr__(self, "_store", self.store or SnapshotStore(self.snapshot))
+
+    @property
+    def slates(self) -> ModelSlates:
+        """The model's lists, without requests, cache and log."""
+        return self._slates
+
+    def warm_up(self) -> None:
+        """Answer a known and an unknown user once, so that the first request finds it warm."""
+        users = [*self.snapshot.histories[c.USER_ID].head(1).to_list(), ""]
+        states = SnapshotStore(self.snapshot).fetch(users)
+        request = RecommendationRequest(user_id="-")
+        now = self.snapshot.as_of
+        self._slates.made([self._asked(request, state, now) for state in states])
 
     def answer(self, raw: Sequence[Any], now: datetime) -> list[RecommendationAnswer]:
         """One answer per request, in their order.
@@ -53,13 +113,25 @@ class RecommenderService:
             raw: requests as they came: mappings, to be checked one by one.
             now: UTC; the time of requests that name none.
         """
-        checked = [self._check(request) for request in raw]
+        arrived = time.perf_counter()
+        with self.telemetry.stage("check"):
+            checked = [self._check(request) for request in raw]
         good = [request for request in checked if isinstance(request, RecommendationRequest)]
-        answers = iter(self._answer_safely(good, now))
-        return [
+        slates = self._slates_of(good, now) if good else []
+        answers = iter([self._finish(*each) for each in zip(good, slates, strict=True)])
+        result = [
             next(answers) if isinstance(request, RecommendationRequest) else request
             for request in checked
         ]
+        latency_ms = 1_000 * (time.perf_counter() - arrived)
+        made = iter(slates)
+        for answer, request in zip(result, checked, strict=True):
+            answer.latency_ms = latency_ms
+            if isinstance(request, RecommendationRequest):
+                self._log(answer, request, next(made).slate)
+            else:
+                self.telemetry.answered(answer)
+        return result
 
     def _check(self, raw: Any) -> RecommendationRequest | RecommendationAnswer:
         """The request, or the answer that says what is wrong with it."""
@@ -72,170 +144,155 @@ class RecommenderService:
                 user_id if isinstance(user_id, str) else None, error=_in_words(error)
             )
 
+    def apology(self, raw: Any) -> RecommendationAnswer:
+        """The answer where there is a fault in our own code; it counts as an error."""
+        user_id = raw.get(c.USER_ID) if isinstance(raw, dict) else None
+        answer = self._empty(user_id if isinstance(user_id, str) else None, INTERNAL_ERROR)
+        self.telemetry.failed("answer")
+        self.telemetry.answered(answer)
+        return answer
+
     def _empty(self, user_id: str | None, error: str | None = None) -> RecommendationAnswer:
         return RecommendationAnswer(
             user_id=user_id, model=self.model.name, model_version=self.version, error=error
         )
 
-    def _answer_safely(
-        self, requests: list[RecommendationRequest], now: datetime
-    ) -> list[RecommendationAnswer]:
-        """An answer for each, whatever breaks; one that breaks does not cost its neighbours."""
-        if not requests:
-            return []
-        try:
-            return self._answer_checked(requests, now)
-        except Exception:
-            # The answer must not depend on the model's health; the cause is in the log.
-            LOGGER.exception("the model failed on %d requests", len(requests))
-        if len(requests) > 1:
-            return [self._answer_safely([request], now)[0] for request in requests]
-        request, stored = requests[0], self.snapshot.history(requests[0].user_id)
-        return [self._finish(request, self._time(request, now), stored, None, MODEL_FAILED)]
-
-    def _answer_checked(
-        self, requests: list[RecommendationRequest], now: datetime
-    ) -> list[RecommendationAnswer]:
-        times = [self._time(request, now) for request in requests]
-        histories = [
-            self._history(request, time) for request, time in zip(requests, times, strict=True)
-        ]
-        known = [not history.is_empty() for history in histories]
-        asked = [row for row, is_known in enumerate(known) if is_known]
-        lists = self._recommend(requests, times, histories, asked)
+    def _slates_of(self, requests: list[RecommendationRequest], now: datetime) -> list["_Found"]:
+        """A slate for each request, out of the cache or made."""
+        hashes = [self._hash(request, now) for request in requests]
+        with self.telemetry.stage("store"):
+            states = self._store.fetch([request.user_id for request in requests], hashes)
+        keys = [list_key(state.token, hash_) for state, hash_ in zip(states, hashes, strict=True)]
+        slates = self._cached(keys, states)
+        missing = [row for row, slate in enumerate(slates) if slate is None]
+        asked = [self._asked(requests[row], states[row], now) for row in missing]
+        for row, slate in zip(missing, self._slates.made(asked), strict=True):
+            slates[row] = slate
+        self._remember(keys, slates, states, missing)
         return [
-            self._finish(
-                request,
-                times[row],
-                histories[row],
-                lists.get(row),
-                NOTHING_LEFT if known[row] else UNKNOWN_USER,
-            )
-            for row, request in enumerate(requests)
+            _Found(slate, from_cache=row not in missing)
+            for row, slate in enumerate(slates)
+            if slate is not None
         ]
 
-    def _time(self, request: RecommendationRequest, now: datetime) -> datetime:
-        """When the answer is for: what the request says, else now, else the data's own time.
+    def _asked(self, request: RecommendationRequest, state: UserState, now: datetime) -> Asked:
+        at = time_of(request, self.snapshot.as_of, now)
+        liked = NO_HISTORY
+        if self.quiz is not None and request.onboarding:
+            known, kind = self._catalogue.vocabulary, self.quiz.event_type
+            liked = answers_as_events(request.onboarding, at, kind, known).history
+        history = history_of(request, state.history, liked, at)
+        return Asked(request, at, history, state.profile, state.degraded)
 
-        A model whose data ended long ago would see every history as forgotten now.
-        """
-        if request.context.time is not None:
-            return request.context.time
-        return self.snapshot.as_of if now - self.snapshot.as_of > STALE_AFTER else now
+    def _hash(self, request: RecommendationRequest, now: datetime) -> bytes:
+        return request_hash(request, self._made_by, now, self.options.cache_seconds)
 
-    def _history(self, request: RecommendationRequest, time: datetime) -> pl.DataFrame:
-        """Stored and sent events before ``time``, newest last."""
-        stored = self.snapshot.history(request.user_id)
-        if not request.events:
-            return stored.filter(pl.col(c.TIMESTAMP) < time)
-        sent = pl.DataFrame(
-            [
-                {
-                    c.PRODUCT_ID: event.product_id,
-                    c.EVENT_TYPE: event.event_type,
-                    c.TIMESTAMP: event.timestamp or time - MOMENT,
-                    c.SESSION_ID: "request",
-                    c.PRICE: event.price,
-                    c.QUANTITY: event.quantity,
-                }
-                for event in request.events
-            ],
-            schema=NO_HISTORY.schema,
-        )
-        both = pl.concat([stored, sent]).filter(pl.col(c.TIMESTAMP) < time)
-        return both.sort(c.TIMESTAMP, maintain_order=True)
+    def _cached(self, keys: list[bytes], states: list[UserState]) -> list[Slate | None]:
+        if self.cache is None:
+            return [None] * len(keys)
+        with self.telemetry.stage("cache"):
+            slates = [_read(raw) for raw in self.cache.get(keys, states)]
+        for slate in slates:
+            self.telemetry.cache_lookup(hit=slate is not None)
+        return slates
 
-    def _recommend(
+    def _remember(
         self,
-        requests: list[RecommendationRequest],
-        times: list[datetime],
-        histories: list[pl.DataFrame],
-        asked: list[int],
-    ) -> dict[int, pl.DataFrame]:
-        """Lists with reasons by row of the request; a row is missing where nothing is left."""
-        result: dict[int, pl.DataFrame] = {}
-        for exclude_seen in (False, True):
-            rows = [row for row in asked if requests[row].filter_purchased is exclude_seen]
-            if not rows:
-                continue
-            queries = self._queries(
-                [requests[row] for row in rows],
-                [times[row] for row in rows],
-                [histories[row] for row in rows],
-            )
-            k = max(requests[row].k for row in rows)
-            best = self.explained(queries, k, exclude_seen=exclude_seen)
-            parts = best.partition_by(c.QUERY, as_dict=True)
-            for position, row in enumerate(rows):
-                if (position,) in parts:
-                    result[row] = parts[(position,)].head(requests[row].k)
-        return result
-
-    def _queries(
-        self,
-        requests: list[RecommendationRequest],
-        times: list[datetime],
-        histories: list[pl.DataFrame],
-    ) -> Queries:
-        context = pl.DataFrame(
-            {
-                c.AS_OF: pl.Series(times, dtype=UTC_TIME),
-                c.DEVICE_TYPE: [request.context.device_type for request in requests],
-                c.CATEGORY: [request.context.category for request in requests],
-                c.SEARCH_QUERY: [request.context.search_query for request in requests],
-                c.LIVE: [True] * len(requests),
-            },
-            schema_overrides=CONTEXT_COLUMNS,
-        )
-        profiles = self.snapshot.profiles_of([request.user_id for request in requests])
-        lengths = [history.height for history in histories]
-        return Queries(
-            pl.concat([profiles, context], how="horizontal"),
-            pl.concat(histories).select(HISTORY_COLUMNS),
-            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        )
-
-    def explained(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
-        """The model's lists with ``source`` and ``reason``."""
-        return recommend_explained(
-            self.model, queries, self.snapshot.products, k, exclude_seen=exclude_seen
-        )
-
-    def _finish(
-        self,
-        request: RecommendationRequest,
-        time: datetime,
-        history: pl.DataFrame,
-        best: pl.DataFrame | None,
-        without_list: str,
-    ) -> RecommendationAnswer:
-        """The answer with ``best``, or with popular products and ``without_list`` for a reason."""
-        fallback = None
-        if best is None:
-            fallback = without_list
-            best = self.popular_list(request.k, history if request.filter_purchased else None)
-        if best.is_empty() and request.filter_purchased:
-            # The user has everything: something that can be bought again beats nothing.
-            fallback, best = NOTHING_LEFT, self.popular_list(request.k, None)
-        shown = best.join(
-            self.snapshot.products.drop(c.SCORE), on=c.PRODUCT_ID, how="left", maintain_order="left"
-        ).with_columns(pl.lit(1.0).alias(c.PROPENSITY))
-        items = [
-            RecommendedItem.model_validate(row)
-            for row in shown.select(list(RecommendedItem.model_fields)).iter_rows(named=True)
+        keys: list[bytes],
+        slates: list[Slate | None],
+        states: list[UserState],
+        rows: list[int],
+    ) -> None:
+        if self.cache is None:
+            return
+        kept = [
+            (keys[row], slate.to_bytes(), states[row])
+            for row in rows
+            if (slate := slates[row]) is not None and slate.fallback != MODEL_FAILED
         ]
+        if kept:
+            self.cache.put(*(list(column) for column in zip(*kept, strict=True)))
+
+    def _finish(self, request: RecommendationRequest, found: "_Found") -> RecommendationAnswer:
+        """Explore, put the pinned in their places, and say it in the words of an answer."""
+        id_, slate = uuid4().hex, found.slate
+        share = self.options.exploration if request.exploration is None else request.exploration
+        shown = arrangement(slate, request.k, ExplorationOptions(share=share), rng_of(id_))
         answer = self._empty(request.user_id)
-        return answer.model_copy(
-            update={"items": items, "fallback": fallback, "as_of": time.isoformat()}
+        answer.recommendation_id, answer.as_of = id_, slate.as_of
+        answer.items = [self._item(rank, *each) for rank, each in enumerate(shown, start=1)]
+        answer.from_cache, answer.removed = found.from_cache, dict(slate.removed)
+        answer.fallback, answer.degraded = slate.fallback, slate.degraded
+        if slate.fallback == UNKNOWN_USER and not request.onboarding:
+            answer.onboarding = self._questions
+        return answer
+
+    def _item(
+        self, rank: int, row: int, score: float, propensity: float, source: str, reason: str
+    ) -> RecommendedItem:
+        catalogue = self._catalogue
+        # What the server made itself need not be checked.
+        return RecommendedItem.model_construct(
+            product_id=catalogue.ids[row],
+            rank=rank,
+            score=score,
+            propensity=propensity,
+            source=source,
+            reason=reason,
+            name=catalogue.names[row],
+            category=catalogue.categories[row],
+            price=catalogue.prices[row],
         )
 
-    def popular_list(self, k: int, history: pl.DataFrame | None) -> pl.DataFrame:
-        """Popular products over many categories, without those that a history has bought."""
-        bought = None
-        if history is not None:
-            bought = history.filter(pl.col(c.EVENT_TYPE) == c.PURCHASE)[c.PRODUCT_ID]
-        spread = popular_spread(self.snapshot.popular, k, exclude=bought)
-        return spread.with_columns(pl.lit("Popular in this shop").alias(c.REASON))
+    def _log(
+        self, answer: RecommendationAnswer, request: RecommendationRequest, slate: Slate
+    ) -> None:
+        """Log what was shown, and count it."""
+        self.telemetry.answered(answer)
+        if self.impressions is not None:
+            shown = ShownAnswer(
+                answer,
+                datetime.now(UTC),
+                slate.history_length,
+                request.context.session_id,
+                request.context.device_type,
+            )
+            self.impressions.offer(shown)
+
+
+class _Found(NamedTuple):
+    """A slate, and whether it was there already."""
+
+    slate: Slate
+    from_cache: bool
+
+
+def _questions(quiz: Quiz | None, catalogue: Catalogue) -> list[dict[str, Any]] | None:
+    """The quiz with the names of its products."""
+    if quiz is None or not quiz.questions:
+        return None
+    return [
+        {
+            "question": question.id,
+            "products": [
+                {c.PRODUCT_ID: id_, c.NAME: catalogue.names[row]}
+                for id_ in question.product_ids
+                for row in catalogue.rows_of([id_]).tolist()
+            ],
+        }
+        for question in quiz.questions
+    ]
+
+
+def _read(raw: bytes | None) -> Slate | None:
+    """A slate out of the cache; None where there is none, or something else."""
+    if raw is None:
+        return None
+    try:
+        return Slate.from_bytes(raw)
+    except (TypeError, ValueError):
+        LOGGER.warning("the cache holds something that is no slate")
+        return None
 
 
 def _in_words(error: ValidationError) -> str:

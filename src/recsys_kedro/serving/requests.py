@@ -148,6 +148,12 @@ class RecommendationAnswer(BaseModel):
     fallback: str | None = Field(None, description="which fallback answered, if one did")
     from_cache: bool = False
     latency_ms: float = Field(0.0, description="from the request's arrival to the answer")
+    degraded: str | None = Field(
+        None, description="why less was known of the user than is stored, if so"
+    )
+    onboarding: list[dict[str, Any]] | None = Field(
+        None, description="questions for somebody of whom nothing is known, if the shop has a quiz"
+    )
     removed: dict[str, int] = Field(
         default_factory=dict, description="candidates that each rule took out"
     )

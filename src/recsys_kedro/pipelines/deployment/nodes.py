@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
 from recsys_kedro.fitting import (
     Choice,
     fit_model,
@@ -19,6 +20,7 @@ from recsys_kedro.models.base import Recommender, Validation
 from recsys_kedro.pipelines.deployment.options import DeploymentOptions
 from recsys_kedro.promotion import Promotion, Recipe, decide, recipe_of
 from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.onboarding import OnboardingOptions, Quiz, choose_quiz
 from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.splits import TimeSplit
 from recsys_kedro.training_lists import TrainingLists
@@ -141,8 +143,20 @@ def fit_on_everything(
     return fit_model(promotion.recipe.model, promotion.recipe.settings, data, seed)
 
 
+def choose_onboarding_quiz(
+    events: pl.DataFrame,
+    product_features: pl.DataFrame,
+    split: TimeSplit,
+    options: OnboardingOptions,
+) -> Quiz:
+    """What to ask a user of whom nothing is known, about products that can be had."""
+    for_sale = product_features.filter(pl.col(f.IN_STOCK))
+    return choose_quiz(events, for_sale, split.as_of, split.target_event_types, options)
+
+
 def register_model(
     model: Recommender,
+    quiz: Quiz,
     promotion: Promotion,
     evaluation: dict[str, Any],
     events: pl.DataFrame,
@@ -159,4 +173,4 @@ def register_model(
     """
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
     card = ModelCard(shop=shop, split=split, promotion=promotion, evaluation=evaluation)
-    return register(model, snapshot, card)
+    return register(model, snapshot, quiz, card)

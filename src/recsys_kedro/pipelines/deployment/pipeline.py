@@ -7,6 +7,7 @@ from kedro.pipeline import Node, Pipeline
 from recsys_kedro.models.registry import MODELS
 from recsys_kedro.pipelines.deployment.nodes import (
     champion_refitter_among,
+    choose_onboarding_quiz,
     decider_among,
     fit_on_everything,
     read_champion,
@@ -59,9 +60,16 @@ def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
                 name="fit_on_everything",
             ),
             Node(
+                choose_onboarding_quiz,
+                ["events", "product_features", "split", "params:onboarding"],
+                "onboarding_quiz",
+                name="choose_onboarding_quiz",
+            ),
+            Node(
                 register_model,
                 [
                     "candidate_model",
+                    "onboarding_quiz",
                     "promotion",
                     "evaluation",
                     "events",

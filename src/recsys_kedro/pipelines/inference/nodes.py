@@ -46,19 +46,20 @@ def recommend_to_all(
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
     service = RecommenderService(model, snapshot, split.as_of.isoformat())
     past = events.filter(pl.col(c.TIMESTAMP) < split.as_of)
-    nobody = service.popular_list(0, None).select(pl.lit("").alias(c.USER_ID), pl.all())
-    parts = [nobody.select(COLUMNS)]  # so that no user gives an empty table
+    popular = service.slates.popular_list(options.k).drop(c.QUERY)
+    parts = [popular.clear().select(pl.lit("").alias(c.USER_ID), pl.all())]  # if there is nobody
     for block in events_by_users(past, options.users_at_once):
         asked = block.select(c.USER_ID)
         queries = queries_at(asked, block, products, users, split.as_of, feature_options)
-        best = service.explained(queries, options.k, exclude_seen=options.filter_purchased)
+        best = service.slates.lists(queries, options.k, filter_purchased=options.filter_purchased)
         names = queries.requests.select(c.USER_ID, pl.int_range(pl.len()).alias(c.QUERY))
         parts.append(best.join(names, on=c.QUERY, maintain_order="left").select(COLUMNS))
     lists = pl.concat(parts)
     everybody = pl.concat([users.select(c.USER_ID), events.select(c.USER_ID)]).unique()
     without = everybody.join(lists, on=c.USER_ID, how="anti")
-    popular = without.join(service.popular_list(options.k, None), how="cross").select(COLUMNS)
-    return pl.concat([lists, popular]).sort(c.USER_ID, c.RANK)
+    return pl.concat([lists, without.join(popular, how="cross").select(COLUMNS)]).sort(
+        c.USER_ID, c.RANK
+    )
 
 
 def events_by_users(events: pl.DataFrame, users_at_once: int) -> Iterator[pl.DataFrame]:

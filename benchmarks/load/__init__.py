@@ -1,0 +1,1 @@
+"""Load on a scoring server, and what it costs the server."""

@@ -1,0 +1,1 @@
+"""What is measured on: shops with fitted models."""

@@ -1,0 +1,161 @@
+"""From the folders of a logged model and the options of a server to the service that answers."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from recsys_kedro.models.base import Recommender
+from recsys_kedro.models.registry import AnyModel
+from recsys_kedro.options import Options
+from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.onboarding import Quiz
+from recsys_kedro.ranking.rules import Rules
+from recsys_kedro.serving.cache import ListCache, LocalCache, RedisCache
+from recsys_kedro.serving.health import Health
+from recsys_kedro.serving.impression_files import ParquetImpressions
+from recsys_kedro.serving.impressions import ImpressionLog
+from recsys_kedro.serving.json_logs import configure_logging
+from recsys_kedro.serving.metrics_port import MetricsPort
+from recsys_kedro.serving.options import ServingOptions
+from recsys_kedro.serving.recommender import RecommenderService
+from recsys_kedro.serving.redis_link import RedisLink
+from recsys_kedro.serving.redis_store import RedisStore
+from recsys_kedro.serving.snapshot import ServingSnapshot
+from recsys_kedro.serving.store import SnapshotStore
+from recsys_kedro.serving.telemetry import Telemetry
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the logged model consists of.
+
+    Attributes:
+        model, snapshot: folders.
+        quiz: a file, or None.
+        shop: whose model it is; part of every key in Redis.
+        version: what the registry calls the model.
+    """
+
+    model: Path
+    snapshot: Path
+    quiz: Path | None
+    shop: str
+    version: str
+
+
+def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
+    """Load, connect, and answer a first request.
+
+    One thread computes: a server has as many workers as it has cores. A model that cannot be
+    loaded costs quality, not the answers; the health says so.
+
+    Raises:
+        OSError, ValueError: if the snapshot or the rules cannot be read: there is nothing to
+            show then, or no telling what must not be shown.
+    """
+    if options.json_logs:
+        configure_logging()
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    telemetry, health = Telemetry(), Health()
+    if options.metrics_port is not None:
+        MetricsPort(options.metrics_host, options.metrics_port, telemetry, health)
+    snapshot = ServingSnapshot.load(parts.snapshot)
+    link = RedisLink.of(options)
+    store = SnapshotStore(snapshot)
+    model = _model(parts.model, health)
+    service = RecommenderService(
+        model,
+        snapshot,
+        parts.version,
+        options,
+        store=store if link is None else RedisStore(link, parts.shop, store),
+        cache=_cache(options, link),
+        rules=Rules() if options.rules_file is None else Rules.read(options.rules_file),
+        quiz=None if parts.quiz is None else Quiz.load(parts.quiz),
+        impressions=_impressions(options, telemetry, health),
+        telemetry=telemetry,
+    )
+    if link is not None:
+        _watch(link, telemetry, health)
+    service.warm_up()
+    telemetry.ready(model.name, parts.version)
+    health.ready(model.name, parts.version)
+    return service
+
+
+class Unavailable(Recommender):
+    """Stands for a model that could not be loaded: it answers nothing, so fallbacks do."""
+
+    name = "unavailable"
+    options_type = Options
+
+    @classmethod
+    def fit(cls, data: Any, options: Any, seed: int) -> Self:
+        """There is nothing to fit."""
+        return cls()
+
+    def recommend(self, queries: Queries, k: int, *, exclude_seen: bool) -> pl.DataFrame:
+        """Raises RuntimeError, always."""
+        msg = "the model could not be loaded, see the log of the start"
+        raise RuntimeError(msg)
+
+    def score(self, queries: Queries, candidates: pl.DataFrame) -> NDArray[np.float32]:
+        """(N,) as of unknown products."""
+        return np.full(candidates.height, -np.inf, np.float32)
+
+    def save(self, folder: Path) -> None:
+        """There is nothing to save."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """There is nothing to load."""
+        return cls()
+
+
+def _model(folder: Path, health: Health) -> Recommender:
+    try:
+        return AnyModel.load(folder)
+    except Exception as error:
+        # A damaged file must not be an outage: popular products are served until it is mended.
+        LOGGER.exception("the model in %s cannot be loaded; popular products are served", folder)
+        problem = f"cannot be loaded ({type(error).__name__}); popular products are served"
+        health.watch("model", lambda: problem)
+        return Unavailable()
+
+
+def _cache(options: ServingOptions, link: RedisLink | None) -> ListCache | None:
+    if options.cache_size == 0:
+        return None
+    local = LocalCache(options.cache_size, options.cache_seconds)
+    return local if link is None else RedisCache(link, options.cache_seconds, local)
+
+
+def _impressions(
+    options: ServingOptions, telemetry: Telemetry, health: Health
+) -> ImpressionLog | None:
+    if options.impressions_folder is None:
+        return None
+    sink = ParquetImpressions(
+        options.impressions_folder, options.impressions_rows_per_file, options.impressions_seconds
+    )
+    log = ImpressionLog(sink, options.impressions_queue, telemetry)
+    health.watch("impressions", lambda: log.problem)
+    return log
+
+
+def _watch(link: RedisLink, telemetry: Telemetry, health: Health) -> None:
+    def problem() -> str | None:
+        telemetry.store_breaker(is_open=link.breaker.is_open)
+        return "does not answer; the snapshot does" if link.breaker.is_open else None
+
+    health.watch("redis", problem)
