@@ -28,7 +28,7 @@ export DO_NOT_TRACK := true
 export KEDRO_LOGGING_CONFIG := $(CURDIR)/conf/logging.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check serve lab viz soak lock clean
+.PHONY: help run test test-slow check serve rollback lab viz soak lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ serve: $(STAMP) ## answer requests with the champion: SHOP, PORT, WORKERS; RECSY
 	RECSYS_METRICS_PORT=$${RECSYS_METRICS_PORT-$$(($(PORT) + 1))} \
 	RECSYS_IMPRESSIONS_FOLDER=$${RECSYS_IMPRESSIONS_FOLDER-$(DATA)/07_model_output/impressions} \
 	$(BIN)/python -m recsys_kedro.serving.launch $(MODEL) --port $(PORT) --workers $(WORKERS)
+
+rollback: $(STAMP) ## the champion before this one is champion again: ARGS="--env=…" for another shop
+	$(BIN)/kedro run --pipelines=rollback $(ARGS)
 
 lab: $(STAMP) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.news_url= \

@@ -19,6 +19,7 @@ from recsys_kedro.model_registry import (
     champion_model,
     champion_recipe,
     register,
+    roll_back,
 )
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.item_knn import ItemKNN, ItemKNNOptions
@@ -202,3 +203,18 @@ def test_in_an_open_run_the_model_is_of_that_run(tracking, model, snapshot, card
     assert found.run_id == run.info.run_id
     assert found.tags["git.commit"] == "abc"
     assert int(found.tags["users"]) == snapshot.histories[c.USER_ID].n_unique()
+
+
+def test_roll_back_to_the_champion_before(tracking, model, snapshot, card):
+    """Last: it leaves more versions behind."""
+    for version in mlflow.MlflowClient().search_model_versions(f"name = '{NAME}'"):
+        mlflow.MlflowClient().delete_model_version(NAME, version.version)
+    first = register(model, snapshot, NO_QUIZ, card(promote=True))["version"]
+    with pytest.raises(ValueError, match="is the first champion"):
+        roll_back("corner")
+    second = register(model, snapshot, NO_QUIZ, card(promote=True))["version"]
+    assert str(version_of(CHAMPION).version) == second
+    assert roll_back("corner") == {"name": NAME, "version": first, "instead_of": second}
+    assert str(version_of(CHAMPION).version) == first
+    with pytest.raises(ValueError, match="no champion of recsys_unheard_of"):
+        roll_back("unheard_of")

@@ -1,4 +1,4 @@
-"""The included shop as `make run` leaves it, with the hybrid fitted before the validation window."""
+"""The included shop as `make run` leaves it, with a hybrid that has not seen its validation."""
 
 import json
 from dataclasses import dataclass

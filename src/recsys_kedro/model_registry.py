@@ -27,6 +27,7 @@ from recsys_kedro.serving.model_slates import UNKNOWN_USER
 from recsys_kedro.serving.snapshot import HISTORIES_FILE, ServingSnapshot
 
 CHALLENGER = "challenger"
+REPLACED = "replaced_champion"  # tag: the version that was champion before
 RECIPE_MODEL = "recipe.model"
 RECIPE_SETTINGS = "recipe.settings"
 NEEDED_TO_SERVE = (
@@ -197,18 +198,47 @@ def _faults(registered: ModelVersion, known_user: str) -> list[str]:
 
 
 def _place(registered: ModelVersion, *, promote: bool, faults: list[str]) -> dict[str, Any]:
-    """Give the version its alias."""
+    """Give the version its alias; a new champion remembers which it took the place of."""
+    client, name = mlflow.MlflowClient(), registered.name
     alias = CHAMPION if promote and not faults else CHALLENGER
-    mlflow.MlflowClient().set_registered_model_alias(registered.name, alias, registered.version)
+    before = champion_version(name)
+    if alias == CHAMPION and before is not None:
+        client.set_model_version_tag(name, registered.version, REPLACED, before.version)
+    client.set_registered_model_alias(name, alias, registered.version)
     if promote and faults:
         msg = (
-            f"{registered.name} version {registered.version} passed the gate but does not answer: "
+            f"{name} version {registered.version} passed the gate but does not answer: "
             f"{'; '.join(faults)}. The champion stays; the version has the alias {CHALLENGER}."
         )
         raise RuntimeError(msg)
     return {
-        "name": registered.name,
+        "name": name,
         "version": str(registered.version),
         "alias": alias,
         "answered": not faults,
     }
+
+
+def roll_back(shop: str) -> dict[str, Any]:
+    """Make the version that the champion took the place of champion again.
+
+    Returns:
+        ``name, version, instead_of``.
+
+    Raises:
+        ValueError: if there is no champion, or it was the first.
+    """
+    name = registered_name(shop)
+    champion = champion_version(name)
+    if champion is None:
+        msg = f"There is no champion of {name} to roll back: train one first with `make run`."
+        raise ValueError(msg)
+    before = champion.tags.get(REPLACED)
+    if before is None:
+        msg = (
+            f"Version {champion.version} of {name} is the first champion: there is none before it. "
+            f"Give another version the alias '{CHAMPION}' by hand if you have one."
+        )
+        raise ValueError(msg)
+    mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, before)
+    return {"name": name, "version": before, "instead_of": str(champion.version)}

@@ -9,6 +9,7 @@ from recsys_kedro.pipelines import (
     inference,
     ingestion,
     online_store,
+    rollback,
     sampling,
     training,
 )
@@ -26,4 +27,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         "inference": inference.create_pipeline(),
         "online_store": online_store.create_pipeline(),
     }
-    return {"__default__": sum(stages.values(), Pipeline([])), **stages}
+    on_demand = {"rollback": rollback.create_pipeline()}
+    return {"__default__": sum(stages.values(), Pipeline([])), **stages, **on_demand}

@@ -180,13 +180,14 @@ def test_foreign_bytes_among_the_events(filled, client, day, foreign, caplog):
     assert "events:ann' holds what we did not write" in caplog.text
 
 
-def test_keys_of_another_type(filled, client, snapshot):
+def test_keys_of_another_type(filled, client, snapshot, caplog):
     for key in (user_key(SHOP, "ann"), events_key(SHOP, "ann"), events_key(SHOP, "zoe")):
         client.delete(key)
         client.rpush(key, b"a list")
     ann, zoe, pat = filled.fetch(["ann", "zoe", "pat"])
     assert ann.degraded == zoe.degraded == GARBAGE
     assert pat.degraded is None
+    assert "wrong kind of value" in caplog.text
     for state in (ann, zoe):
         assert_frame_equal(state.history, snapshot.history(state.user_id))
 

@@ -216,6 +216,6 @@ def _user_logs(features: pl.DataFrame) -> NDArray[np.float64]:
     """(N, C) ln(1 + x); prices that are 0 only because nothing was bought are missing, not low."""
     log_NC = logs(features, USER_NUMBERS)
     without = ~truths(features[f.HAS_PURCHASE_PRICE])
-    prices = [USER_NUMBERS.index(name) for name in USER_PRICES]
+    prices = np.array([USER_NUMBERS.index(name) for name in USER_PRICES])
     log_NC[np.ix_(np.flatnonzero(without), prices)] = np.nan
     return log_NC

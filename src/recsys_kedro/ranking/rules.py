@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]  # PyYAML publishes no types
+import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 

@@ -117,7 +117,12 @@ def queries_of(asked: Sequence[Asked], profile_schema: Mapping[str, Any]) -> Que
         c.SEARCH_QUERY: [each.request.context.search_query for each in asked],
         c.LIVE: [True] * len(asked),
     }
-    schema: dict[str, Any] = {c.USER_ID: pl.String, **profile_schema, c.AS_OF: UTC_TIME, **CONTEXT_COLUMNS}
+    schema: dict[str, Any] = {
+        c.USER_ID: pl.String,
+        **profile_schema,
+        c.AS_OF: UTC_TIME,
+        **CONTEXT_COLUMNS,
+    }
     lengths = [each.history.height for each in asked]
     return Queries(
         pl.DataFrame(requests, schema=schema),

@@ -1,4 +1,4 @@
-"""``python -m recsys_kedro.serving.launch <model>``: ``mlflow models serve`` as it has to be set up.
+"""``python -m recsys_kedro.serving.launch <model>``: ``mlflow models serve``, set up as it must be.
 
 What the stock command takes from the environment only is decided here, once, for ``make serve``
 and for the benchmarks.

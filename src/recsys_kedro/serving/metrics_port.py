@@ -140,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, kind, body = page()
         except Exception:
             LOGGER.exception("%s could not be made", self.path)
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         self.send_response(status)
         self.send_header("Content-Type", kind)

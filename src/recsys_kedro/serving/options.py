@@ -5,6 +5,7 @@ to the model travels with the model; here is only what differs from server to se
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -51,4 +52,7 @@ class ServingOptions(BaseSettings):
         None, description="YAML or JSON of the shop's business rules, see ranking.rules"
     )
     diversity: float = Field(0.0, ge=0, le=1, description="0: by relevance alone")
+    exploration_kind: Literal["epsilon_greedy", "softmax"] = Field(
+        "epsilon_greedy", description="see ranking.exploration"
+    )
     exploration: float = Field(0.0, ge=0, le=0.5, description="share of explored positions")

@@ -217,7 +217,8 @@ class RecommenderService:
         """Explore, put the pinned in their places, and say it in the words of an answer."""
         id_, slate = uuid4().hex, found.slate
         share = self.options.exploration if request.exploration is None else request.exploration
-        shown = arrangement(slate, request.k, ExplorationOptions(share=share), rng_of(id_))
+        exploration = ExplorationOptions(kind=self.options.exploration_kind, share=share)
+        shown = arrangement(slate, request.k, exploration, rng_of(id_))
         answer = self._empty(request.user_id)
         answer.recommendation_id, answer.as_of = id_, slate.as_of
         answer.items = [self._item(rank, *each) for rank, each in enumerate(shown, start=1)]

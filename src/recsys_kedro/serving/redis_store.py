@@ -7,6 +7,7 @@ the state says so.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -82,10 +83,7 @@ class RedisStore:
 
     def _standing_in(self, user_id: str) -> UserState:
         state = self._fallback.state(user_id)
-        return UserState(user_id, state.token, partial(self._without_redis, state))
-
-    def _without_redis(self, state: UserState) -> UserContent:
-        return UserContent(state.history, state.profile, STORE_DOWN)
+        return replace(state, read=lambda: replace(state.content, degraded=STORE_DOWN))
 
     def _state(self, user_id: str, slots: tuple[bytes, ...], replies: Sequence[Any]) -> UserState:
         record, events, *lists = replies
@@ -136,7 +134,8 @@ class RedisStore:
         try:
             return self._record_type.model_validate_json(raw)
         except ValidationError as error:
-            self._report_garbage(user_key(self._shop, user_id), error)
+            problem = error if isinstance(raw, bytes) else raw
+            self._report_garbage(user_key(self._shop, user_id), problem)
             return None
 
     def _recent(self, user_id: str, raw: Any, as_of: int) -> tuple[list[StoredEvent], bool]:

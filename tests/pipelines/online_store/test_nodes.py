@@ -25,7 +25,7 @@ def run(shop, shop_events, shop_snapshots, shop_split):
 def test_without_an_address_nothing_is_written_and_the_report_says_so(run, shop_split):
     report = run(redis_url=None)
     assert (report.users, report.written, report.as_of) == (0, 0, shop_split.as_of)
-    assert "redis_url" in report.note
+    assert "redis_url is empty" in report.note
 
 
 def test_every_user_is_written(run, shop):

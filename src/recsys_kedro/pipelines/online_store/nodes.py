@@ -1,5 +1,6 @@
 """Nodes of the online store: thin around what writes to Redis."""
 
+import logging
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,8 @@ from recsys_kedro.serving.materialisation import Materialised, materialise
 from recsys_kedro.serving.redis_link import connect
 from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.splits import TimeSplit
+
+LOGGER = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0  # a whole batch of users is written in one trip
 
@@ -33,7 +36,9 @@ def materialise_users(
         ConnectionError: if Redis does not answer.
     """
     if not options.redis_url:
-        return Materialised(as_of=split.as_of, note="online_store.redis_url is empty")
+        note = "nothing is written: online_store.redis_url is empty"
+        LOGGER.info(note)
+        return Materialised(as_of=split.as_of, note=note)
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
     client = connect(options.redis_url.get_secret_value(), TIMEOUT_S)
     try:
