@@ -25,6 +25,8 @@ from recsys_kedro.serving.telemetry import Telemetry
 telemetry, health = Telemetry(), Health()
 MetricsPort("127.0.0.1", int(sys.argv[1]), telemetry, health, retry_after_s=0.05)
 telemetry.observe("rank", 0.004)
+telemetry.impressions_queued(3)
+telemetry.store_breaker(is_open=True)
 telemetry.ready("hybrid", "7")
 health.ready("hybrid", "7")
 sys.stdin.read()
@@ -159,13 +161,14 @@ def test_workers_add_up_and_one_takes_over_when_the_other_is_killed(tmp_path, fr
 
     def counted():
         families = text_string_to_metric_families(get(free_port, "/metrics")[2])
-        samples = [sample for family in families for sample in family.samples]
-        return [s.value for s in samples if s.name == "recsys_stage_seconds_count"]
+        values = {sample.name: sample.value for family in families for sample in family.samples}
+        names = ("stage_seconds_count", "impressions_queued", "store_breaker_open")
+        return [values[f"recsys_{name}"] for name in names]
 
     workers = [subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) for _ in range(2)]
     try:
         until(ready, 2)
-        assert counted() == [2]
+        assert counted() == [2, 2 * 3, 2]
         holder = json.loads(get(free_port, "/health/live")[2])["worker"]
         (killed,) = (each for each in workers if each.pid == holder)
         (other,) = (each for each in workers if each.pid != holder)
@@ -173,7 +176,7 @@ def test_workers_add_up_and_one_takes_over_when_the_other_is_killed(tmp_path, fr
         killed.wait()
         until(ready, 1)
         assert json.loads(get(free_port, "/health/live")[2])["worker"] == other.pid
-        assert counted() == [2]  # what the other had counted stays
+        assert counted() == [2, 3, 1]  # what the other had counted stays, its state goes
     finally:
         for each in workers:
             each.kill()

@@ -19,7 +19,7 @@ def of_request(request_id: str) -> Iterator[None]:
     try:
         yield
     finally:
-        pass
+        REQUEST_ID.reset(token)
 
 
 class JsonLines(logging.Formatter):

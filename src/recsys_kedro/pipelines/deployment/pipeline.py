@@ -16,6 +16,8 @@ from recsys_kedro.pipelines.deployment.nodes import (
 
 LEARNED_FROM = ["events", "products", "users", "product_snapshots", "training_lists", "split"]
 
+SERVED_FROM = ["events", "products", "product_features", "user_features", "split"]
+
 
 def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
     """The choices of all models in; a registered model out."""
@@ -72,11 +74,7 @@ def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
                     "onboarding_quiz",
                     "promotion",
                     "evaluation",
-                    "events",
-                    "products",
-                    "product_features",
-                    "user_features",
-                    "split",
+                    *SERVED_FROM,
                     "params:shop",
                 ],
                 "registration",
