@@ -123,7 +123,7 @@ def by_popularity_and_entropy(choices: Askable) -> np.ndarray:
 def answers_by_taste(quiz: Quiz, newcomers: Newcomers, tastes: Tastes) -> pl.DataFrame:
     """Liked is what is in the top tenth of the user's true expected purchases as of the cut."""
     users = newcomers.held_out[c.USER_ID].unique().sort()
-    asked = pl.Series(quiz.product_ids)
+    asked = pl.Series(quiz.product_ids, dtype=pl.String)
     scores = oracle_scores(tastes, users, newcomers.cut)
     lowest = np.nanquantile(np.where(np.isfinite(scores), scores, np.nan), 1 - LIKED_SHARE, axis=1)
     columns = Vocabulary(tastes.product_ids).encode(asked)

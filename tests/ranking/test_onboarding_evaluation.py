@@ -97,6 +97,12 @@ def test_what_is_in_the_answering_part_or_near_it_is_liked(fits, day):
     assert near[c.EVENT_TYPE].unique().to_list() == [c.CLICK]
 
 
+def test_nobody_likes_what_was_unknown_at_the_cut(fits, day):
+    quiz = Quiz(event_type=c.CLICK, questions=(Question(id="q1", product_ids=("gone", "a")),))
+    newcomers = Newcomers(day(CUT), pairs(ann=["gone", "y"], ben="a"), pairs())
+    assert liked(simulate_answers(quiz, newcomers, fits[0], None)) == [("ben", "a")]
+
+
 def test_what_is_held_out_does_not_answer(fits, day):
     part = pairs(ann="b", ben="x")
     answers = [

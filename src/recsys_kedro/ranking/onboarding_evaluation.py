@@ -130,10 +130,12 @@ def simulate_answers(
     Args:
         quiz: what is asked.
         newcomers: whose answering part decides.
-        taste: fitted before the cut; its cosines say which products go with which.
+        taste: fitted before the cut; its cosines say which products go with which. Nobody
+            likes what it does not know.
         liked_similarity: see :class:`NewcomerOptions`.
     """
-    vocabulary, asked = taste.vocabulary, pl.Series(quiz.product_ids, dtype=pl.String)
+    vocabulary = taste.vocabulary
+    asked = pl.Series([id_ for id_ in quiz.product_ids if id_ in vocabulary], dtype=pl.String)
     users = newcomers.answering[c.USER_ID].unique().sort()
     row = users.search_sorted(newcomers.answering[c.USER_ID]).to_numpy()
     column = vocabulary.encode(newcomers.answering[c.PRODUCT_ID])

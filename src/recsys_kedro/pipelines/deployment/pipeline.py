@@ -32,9 +32,7 @@ def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
                 [
                     "champion_recipe",
                     *LEARNED_FROM,
-                    "validation_queries",
-                    "validation_truth",
-                    "params:seed",
+                    *("validation_queries", "validation_truth", "params:seed"),
                     *decided_on,
                 ],
                 "champion_recommendations",
