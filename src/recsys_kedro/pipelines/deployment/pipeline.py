@@ -22,8 +22,8 @@ SERVED_FROM = ["events", "products", "product_features", "user_features", "split
 def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
     """The choices of all models in; a registered model out."""
     models = tuple(models)
-    decided_on = [f"{model}.choice" for model in models]
-    decided_on += [f"{model}.validation_recommendations" for model in models]
+    outcomes = ("choice", "validation_recommendations")
+    decided_on = [f"{model}.{outcome}" for outcome in outcomes for model in models]
     return Pipeline(
         [
             Node(read_champion, "params:shop", "champion_recipe", name="read_champion"),
@@ -41,9 +41,7 @@ def create_pipeline(models: Iterable[str] = tuple(MODELS)) -> Pipeline:
             Node(
                 decider_among(models),
                 [
-                    "champion_recipe",
-                    "champion_recommendations",
-                    "validation_truth",
+                    *("champion_recipe", "champion_recommendations", "validation_truth"),
                     "events",
                     "split",
                     "params:deployment",
