@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from kedro.utils import find_kedro_project
+from omegaconf.resolvers import oc
 
 from recsys_kedro.hooks import EpochMetrics, EvaluationSummary, MlflowByField, RunTags, RunTime
 
@@ -26,5 +27,6 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft", "mlflow": "soft"},
     "config_patterns": {"mlflow": ["mlflow*"]},
-    "custom_resolvers": {"project_path": project_path},
+    # oc.env: what is secret, or differs from machine to machine, comes from the environment.
+    "custom_resolvers": {"project_path": project_path, "oc.env": oc.env},
 }

@@ -1,0 +1,176 @@
+"""How long the analysis of an experiment takes, and how much memory: from log to verdict's figures.
+
+Run: ``python benchmarks/experiment_scale.py --answers 1000000`` for 10 million impressions and
+50 million events (100,000 answers by default). The log is drawn at random, without an effect, and
+lies in a temporary folder that is removed at the end.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import report
+
+from recsys_kedro import columns as c
+from recsys_kedro.experiments.attribution import AttributionOptions, attribute
+from recsys_kedro.experiments.daily import (
+    cumulative_statistics,
+    late_and_early_totals,
+    statistics_by_age,
+)
+from recsys_kedro.experiments.effect_tables import effect_table, with_corrections
+from recsys_kedro.experiments.exposures import Scope, crossovers, exposed_units
+from recsys_kedro.experiments.unit_metrics import CTR, sufficient_statistics
+from recsys_kedro.experiments.unit_totals import (
+    TotalsOptions,
+    daily_totals,
+    position_totals,
+    unit_totals,
+)
+
+START = datetime(2025, 3, 3, tzinfo=UTC)
+DAYS, PAST_DAYS = 21, 7
+SCOPE = Scope("test", START, START + timedelta(days=DAYS))
+PRODUCTS = 5_000
+LIST = 10
+EVENTS_PER_ANSWER = 50
+KINDS = (c.PRODUCT_VIEW, c.CLICK, c.ADD_TO_CART, c.PURCHASE, c.RETURN)
+SHARES = (0.8, 0.13, 0.045, 0.02, 0.005)
+OF_THE_LIST, LINKED = 0.3, 0.05
+BLOCK = 50_000
+
+
+def times(seconds: np.ndarray) -> pl.Series:
+    epoch = np.int64(START.timestamp() * 1_000_000)
+    return pl.Series(epoch + (seconds * 1e6).astype(np.int64)).cast(pl.Datetime("us", "UTC"))
+
+
+def names(prefix: str, numbers: np.ndarray) -> pl.Series:
+    return pl.select(pl.lit(prefix) + pl.Series(numbers).cast(pl.String).str.zfill(12)).to_series()
+
+
+def product_names(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Popular ones more often."""
+    return (PRODUCTS * rng.random(size) ** 3).astype(int)
+
+
+def write_block(rng: np.random.Generator, folder: Path, first: int, size: int, users: int) -> None:
+    """One session per answer, its events within half an hour."""
+    answer, user = np.arange(first, first + size), rng.integers(0, users, size)
+    second = rng.uniform(-PAST_DAYS, DAYS, size) * 86_400
+    shown = product_names(rng, size * LIST).reshape(size, LIST)
+    rows = np.repeat(np.arange(size), LIST)
+    pl.DataFrame(
+        {
+            c.RECOMMENDATION_ID: names("r", answer[rows]),
+            c.USER_ID: names("u", user[rows]),
+            c.TIMESTAMP: times(second[rows]),
+            c.SESSION_ID: names("s", answer[rows]),
+            c.DEVICE_TYPE: pl.Series(("mobile", "desktop")).gather(user[rows] % 2),
+            c.POSITION: np.tile(np.arange(1, LIST + 1), size),
+            c.PRODUCT_ID: names("p", shown.ravel()),
+            c.EXPERIMENT: pl.repeat(SCOPE.experiment, size * LIST, eager=True),
+            c.VARIANT: pl.Series(("old", "new")).gather(user[rows] % 3 % 2),
+            c.FALLBACK: pl.repeat(None, size * LIST, dtype=pl.String, eager=True),
+            c.LATENCY_MS: rng.lognormal(2, 0.5, size)[rows],
+            c.HISTORY_LENGTH: user[rows] % 50,
+        }
+    ).write_parquet(folder / f"impressions_{first:09}.parquet")
+    rows = np.repeat(np.arange(size), EVENTS_PER_ANSWER)
+    count = len(rows)
+    of_list = rng.random(count) < OF_THE_LIST
+    listed = shown[rows, rng.integers(0, LIST, count)]
+    linked = pl.Series(rng.random(count) < LINKED)
+    pl.DataFrame(
+        {
+            c.EVENT_TYPE: pl.Series(KINDS).gather(rng.choice(len(KINDS), count, p=SHARES)),
+            c.USER_ID: names("u", user[rows]),
+            c.PRODUCT_ID: names("p", np.where(of_list, listed, product_names(rng, count))),
+            c.TIMESTAMP: times(second[rows] + rng.uniform(0, 1_800, count)),
+            c.SESSION_ID: names("s", answer[rows]),
+            c.PRICE: rng.lognormal(3, 1, count),
+            c.QUANTITY: np.ones(count),
+            c.RECOMMENDATION_ID: names("r", answer[rows]).zip_with(
+                linked, pl.repeat(None, count, dtype=pl.String, eager=True)
+            ),
+        }
+    ).write_parquet(folder / f"events_{first:09}.parquet")
+
+
+def analyse(folder: Path, measure: Callable[[str, Callable[[], Any]], Any]) -> int:
+    """Everything that a report needs; the number of users in it."""
+    impressions, events = (
+        pl.scan_parquet(folder / f"{table}_*.parquet") for table in ("impressions", "events")
+    )
+    path, options = folder / "attributed.parquet", TotalsOptions(pre_days=PAST_DAYS)
+    linked = attribute(impressions, events, AttributionOptions())
+    measure("attribution", lambda: linked.sink_parquet(path))
+    shown = pl.scan_parquet(path)
+
+    def collected(frame: pl.LazyFrame) -> pl.DataFrame:
+        return frame.collect(engine="streaming")
+
+    units = measure("units", lambda: collected(exposed_units(shown, SCOPE))).lazy()
+    measure("crossovers", lambda: crossovers(shown, SCOPE))
+    log = (units, shown, events, SCOPE, options)
+    totals = measure("totals", lambda: collected(unit_totals(*log))).lazy()
+    measure(
+        "effects",
+        lambda: with_corrections(effect_table(sufficient_statistics(totals), "old", "cuped")),
+    )
+    measure(
+        "segments",
+        lambda: effect_table(sufficient_statistics(totals, by=[c.DEVICE_TYPE]), "old", "cuped"),
+    )
+    places = position_totals(units, shown, SCOPE)
+    measure("positions", lambda: sufficient_statistics(places, [CTR], [c.POSITION]))
+    daily = measure("days", lambda: collected(daily_totals(*log))).lazy()
+    measure(
+        "looks", lambda: effect_table(cumulative_statistics(daily), "old", planned_units=1_000_000)
+    )
+    measure("ages", lambda: effect_table(statistics_by_age(daily, units, DAYS), "old"))
+    late = late_and_early_totals(daily, units, DAYS, half=5)
+    measure(
+        "late_and_early", lambda: effect_table(sufficient_statistics(late), "old", "difference")
+    )
+    return int(units.select(pl.len()).collect().item())
+
+
+def main() -> None:
+    """Draw a log, analyse it and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=int, default=100_000)
+    answers = parser.parse_args().answers
+    rng, figures = np.random.default_rng(0), {}
+
+    def measure(name: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        figures[f"{name}_s"] = round(time.perf_counter() - start, 2)
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        for first in range(0, answers, BLOCK):
+            write_block(rng, Path(folder), first, min(BLOCK, answers - first), answers)
+        figures["peak_memory_before_mib"] = report.peak_memory_mib()
+        start = time.perf_counter()
+        users = analyse(Path(folder), measure)
+        figures["whole_analysis_s"] = round(time.perf_counter() - start, 1)
+    size = {
+        "data": "random log",
+        "impressions": answers * LIST,
+        "events": answers * EVENTS_PER_ANSWER,
+        "users_in_the_experiment": users,
+    }
+    peak = {"peak_memory_mib": report.peak_memory_mib()}
+    report.write_report("experiment_scale", size | figures | peak)
+
+
+if __name__ == "__main__":
+    main()
