@@ -150,7 +150,7 @@ def histogram(load: Load) -> None:
     """Latencies as bars, in ms."""
     edges = [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 25, 50, 100, 1e9]
     counts, _ = np.histogram(load.latency_ms, edges)
-    for low, high, count in zip(edges, edges[1:], counts, strict=True):
+    for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True):
         if count:
             bar = "#" * max(1, round(60 * count / counts.max()))
             print(f"  {low:5.0f} to {high if high < 1e9 else np.inf:5.0f} ms {count:7d} {bar}")

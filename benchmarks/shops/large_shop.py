@@ -15,7 +15,6 @@ import narwhals as nw
 import polars as pl
 from pydantic import Field
 
-import recsys_kedro
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.product import product_features
@@ -70,11 +69,11 @@ def _make(folder: Path, options: LargeShopOptions) -> None:
     parts = {pyfunc_model.MODEL: model, pyfunc_model.SNAPSHOT: snapshot}
     for part, content in parts.items():
         content.save(folder.with_suffix(".parts") / part)
+    # Without a copy of the code: what is measured is the code as it is.
     mlflow.pyfunc.save_model(
         folder,
         python_model=pyfunc_model.__file__,
         artifacts={part: str(folder.with_suffix(".parts") / part) for part in parts},
-        code_paths=[str(Path(recsys_kedro.__file__).parent)],
         pip_requirements=[],
     )
     shutil.rmtree(folder.with_suffix(".parts"))

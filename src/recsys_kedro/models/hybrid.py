@@ -102,6 +102,7 @@ class Hybrid(Recommender):
     network: HybridNetwork
     epochs: list[dict[str, float]] = field(default_factory=list)
     vectors_P2D: Tensor | None = None
+    _laid_out: Tensor | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def fit(cls, data: TrainingData, options: HybridOptions, seed: int) -> Self:
@@ -177,6 +178,15 @@ class Hybrid(Recommender):
         every = torch.arange(len(self.products.category), device=self.products.category.device)
         return self.network.product_vectors(self.products, every)
 
+    @property
+    def _product_columns(self) -> Tensor:
+        """All product vectors as columns; once the weights are final, laid out as such."""
+        if self.vectors_P2D is None:
+            return self.every_product_vector().T
+        if self._laid_out is None:
+            self._laid_out = self.vectors_P2D.T.contiguous()
+        return self._laid_out
+
     def product_vectors(self, index_N: Tensor) -> Tensor:
         """(N, 2D) the network's view of some products."""
         if self.vectors_P2D is not None:
@@ -204,7 +214,7 @@ class Hybrid(Recommender):
     @torch.inference_mode()
     def retrieval_scores(self, users: UserVectors) -> NDArray[np.float32]:
         """(Q, P) the network's own retrieval; only the order counts."""
-        logits = self.network.retrieve_all(users, self.every_product_vector())
+        logits = self.network.retrieve_all(users, self._product_columns)
         return logits.float().cpu().numpy()
 
     @torch.inference_mode()

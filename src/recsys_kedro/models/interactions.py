@@ -3,7 +3,7 @@
 U users, P products, Q queries; rows and columns are vocabulary indices.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -86,41 +86,43 @@ def history_matrix(
     queries: Queries,
     vocabulary: Vocabulary,
     event_weights: Mapping[str, float],
-    half_life_days: float | None,
+    *half_lives_days: float | None,
 ) -> sparse.csr_matrix:
-    """(Q, P) the sum of ``weight * 0.5 ** (age / half_life_days)`` over the past events.
+    """(H Q, P) the sum of ``weight * 0.5 ** (age / half_life)`` over the past events.
+
+    The Q rows of the first half-life, then those of the next; all have the same cells.
 
     Args:
         queries: Q queries; ages are counted back from each query's ``as_of``.
         vocabulary: P products; others are left out.
         event_weights: by event type; a type that is not named weighs nothing.
-        half_life_days: the age at which an event weighs half; None: all weigh the same.
+        half_lives_days: H ages at which an event weighs half; None: all weigh the same.
     """
-    return history_matrices(queries, vocabulary, event_weights, (half_life_days,))[0]
-
-
-def history_matrices(
-    queries: Queries,
-    vocabulary: Vocabulary,
-    event_weights: Mapping[str, float],
-    half_lives_days: Sequence[float | None],
-) -> list[sparse.csr_matrix]:
-    """:func:`history_matrix` for several half-lives; all have the same cells."""
     weight_E = by_event_type(event_weights)[queries.event_types]
     product_E = queries.products(vocabulary)
     used = (product_E >= 0) & (weight_E > 0)
-    shape = len(queries), len(vocabulary)
-    key, cell = np.unique(queries.rows[used] * shape[1] + product_E[used], return_inverse=True)
-    first = np.searchsorted(key, np.arange(shape[0] + 1) * shape[1])
-    column = (key % max(shape[1], 1)).astype(np.int32)
-    result = []
-    for half_life in half_lives_days:
-        faded = weight_E[used]
-        if half_life is not None:
-            faded = faded * np.exp2(-queries.age_days[used] / np.float32(half_life))
-        values = np.bincount(cell, faded, len(key)).astype(np.float32)
-        result.append(sparse.csr_matrix((values, column, first.astype(np.int32)), shape))
-    return result
+    weight_E, age_E = weight_E[used], queries.age_days[used]
+    size, products = len(queries), len(vocabulary)
+    key, cell = np.unique(queries.rows[used] * products + product_E[used], return_inverse=True)
+    values = [
+        np.bincount(cell, weight_E if half_life is None else weight_E * _faded(age_E, half_life),
+                    len(key))
+        for half_life in half_lives_days
+    ]  # fmt: skip
+    first = np.searchsorted(key, np.arange(size) * products)
+    starts = [first + place * len(key) for place in range(len(values))]
+    return sparse.csr_matrix(
+        (
+            np.concatenate(values).astype(np.float32),
+            np.tile((key % max(products, 1)).astype(np.int32), len(values)),
+            np.concatenate([*starts, [len(values) * len(key)]]).astype(np.int32),
+        ),
+        shape=(len(values) * size, products),
+    )
+
+
+def _faded(age_E: NDArray[np.float32], half_life_days: float) -> NDArray[np.float32]:
+    return np.asarray(np.exp2(-age_E / np.float32(half_life_days)), np.float32)
 
 
 def product_counts(

@@ -224,11 +224,11 @@ class HybridNetwork(nn.Module):
         bias_U1: Tensor = self.bias(index_U)
         return user_B2D @ product_U2D.T + bias_U1.squeeze(1)
 
-    def retrieve_all(self, users: UserVectors, product_P2D: Tensor) -> Tensor:
+    def retrieve_all(self, users: UserVectors, product_DP: Tensor) -> Tensor:
         """(B, P) :meth:`retrieve` of the whole catalogue, in the order of the ids."""
         user_B2D = torch.cat([users.collaborative, users.content], dim=1)
         bias_P: Tensor = self.bias.weight.squeeze(1)
-        return torch.addmm(bias_P, user_B2D, product_P2D.T)
+        return torch.addmm(bias_P, user_B2D, product_DP)
 
 
 TIME_NUMBERS = 7

@@ -133,7 +133,7 @@ def _propose_to(
             _mark_best(marks, product[free], value[free], getattr(options, family), family)
     if retrieval is not None:
         # Enough of the best that the quota is left when what was taken is out.
-        best = _best(np.where(known, retrieval, -np.inf), options.retrieval + user.takes)
+        best = _best(retrieval, options.retrieval + user.takes + shelves.unknown)
         best = best[~user.taken[best] & known[best]]
         _mark(marks, best[_best(retrieval[best], options.retrieval)], RETRIEVAL)
     for order in (shelves.this_month, shelves.these_days):

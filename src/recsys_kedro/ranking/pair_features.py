@@ -57,7 +57,8 @@ def pair_features(
     parts |= {name: values[query] for name, values in users.items()}
     parts |= _affinities(queries, candidates, scores, snapshot)
     values = np.stack([np.asarray(part, np.float32) for part in parts.values()], axis=1)
-    return PairFeatures(tuple(parts), np.nan_to_num(values, posinf=0.0, neginf=0.0))
+    values[~np.isfinite(values)] = 0.0
+    return PairFeatures(tuple(parts), values)
 
 
 def _score_features(

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -25,7 +26,7 @@ from recsys_kedro.models.ease import ease_weights
 from recsys_kedro.models.interactions import (
     Decay,
     EventWeights,
-    history_matrices,
+    history_matrix,
     interaction_matrix,
     product_counts,
 )
@@ -67,36 +68,34 @@ class Scores:
 
     Attributes:
         dense: (Q, P), to look up pairs.
-        nonzero: the same numbers where they are not 0, to go through a row; None where nearly
-            all of them are not 0.
+        cells: where the same numbers are not 0, to go through a row; None where nearly all of
+            them are not 0.
+        first: the row of ``cells`` that is query 0.
     """
 
     dense: Floats
-    nonzero: sparse.csr_matrix | None = None
+    cells: sparse.csr_matrix | None = None
+    first: int = 0
 
-    @classmethod
-    def of_sparse(cls, matrix: sparse.csr_matrix) -> Self:
-        """Scores that are 0 for most products."""
-        return cls(matrix.toarray(), matrix)
-
-    @property
+    @cached_property
     def sparse(self) -> sparse.csr_matrix:
         """(Q, P) the numbers that are not 0.
 
         Raises:
             ValueError: if nearly all are not 0.
         """
-        if self.nonzero is None:
+        if self.cells is None:
             msg = "these scores are not sparse"
             raise ValueError(msg)
-        return self.nonzero
+        return self.cells[self.first : self.first + len(self.dense)]
 
     def row(self, query: int) -> tuple[NDArray[np.integer], Floats]:
         """The products that may have a score, and their scores."""
-        if self.nonzero is None:
+        if self.cells is None:
             return np.arange(self.dense.shape[1]), self.dense[query]
-        cells = slice(self.nonzero.indptr[query], self.nonzero.indptr[query + 1])
-        return self.nonzero.indices[cells], self.nonzero.data[cells]
+        row = self.first + query
+        cells = slice(self.cells.indptr[row], self.cells.indptr[row + 1])
+        return self.cells.indices[cells], self.cells.data[cells]
 
 
 @dataclass(frozen=True)
@@ -129,16 +128,23 @@ class Scorers:
     def catalogue_scores(self, queries: Queries, vocabulary: Vocabulary) -> dict[str, Scores]:
         """Scores by name, such as ``neighbours_taken_short``; the same names always."""
         scores: dict[str, Scores] = {}
+        size = len(queries)
         for behaviour, neighbours in self.neighbours.items():
             weights = self.weights[behaviour]
-            histories = history_matrices(queries, vocabulary, weights, self.half_lives_days)
-            for memory, history in zip(MEMORIES, histories, strict=True):
-                name = f"{behaviour}_{memory}"
-                scores[f"{OWN}_{name}"] = Scores.of_sparse(history)
-                scores[f"{NEIGHBOURS}_{name}"] = Scores.of_sparse(history @ neighbours)
-                if self.ease is not None and behaviour == TAKEN:
-                    ease = np.asarray(history @ self.ease, np.float32)
-                    scores[f"{EASE}_{name}"] = Scores(ease)
+            # Both memories go through each product of matrices at once, one below the other.
+            history = history_matrix(queries, vocabulary, weights, *self.half_lives_days)
+            families = {OWN: history, NEIGHBOURS: history @ neighbours}
+            for family, matrix in families.items():
+                dense = matrix.toarray()
+                for place, memory in enumerate(MEMORIES):
+                    rows = slice(place * size, (place + 1) * size)
+                    part = Scores(dense[rows], matrix, rows.start)
+                    scores[f"{family}_{behaviour}_{memory}"] = part
+            if self.ease is not None and behaviour == TAKEN:
+                dense = np.asarray(history @ self.ease, np.float32)
+                for place, memory in enumerate(MEMORIES):
+                    part = Scores(dense[place * size : (place + 1) * size])
+                    scores[f"{EASE}_{behaviour}_{memory}"] = part
         return scores
 
     def save(self, path: Path) -> None:

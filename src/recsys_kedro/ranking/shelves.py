@@ -54,12 +54,14 @@ class Shelves:
 
     Attributes:
         products: what is known of the products.
+        unknown: how many products are not known yet.
         month: (P,) popularity with the half-life in the middle of the snapshot's, about a month.
         this_month, these_days: products that sold, by ``month`` and by the shortest half-life.
         new: products of the last days, by ``month``.
     """
 
     products: ProductState
+    unknown: int
     month: Floats
     this_month: Order
     these_days: Order
@@ -77,6 +79,7 @@ class Shelves:
 
         return cls(
             products,
+            int(np.count_nonzero(~products.known)),
             month,
             order(month, month > 0),
             order(days, days > 0),

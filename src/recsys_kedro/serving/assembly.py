@@ -1,5 +1,6 @@
 """From the folders of a logged model and the options of a server to the service that answers."""
 
+import gc
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,9 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     if link is not None:
         _watch(link, telemetry, health)
     service.warm_up()
+    # What is loaded stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     telemetry.ready(model.name, parts.version)
     health.ready(model.name, parts.version)
     return service
@@ -154,8 +158,7 @@ def _impressions(
 
 
 def _watch(link: RedisLink, telemetry: Telemetry, health: Health) -> None:
-    def problem() -> str | None:
-        telemetry.store_breaker(is_open=link.breaker.is_open)
-        return "does not answer; the snapshot does" if link.breaker.is_open else None
-
-    health.watch("redis", problem)
+    link.tell = lambda is_open: telemetry.store_breaker(is_open=is_open)
+    health.watch(
+        "redis", lambda: "does not answer; the snapshot does" if link.breaker.is_open else None
+    )

@@ -51,7 +51,9 @@ class ServingOptions(BaseSettings):
     rules_file: Path | None = Field(
         None, description="YAML or JSON of the shop's business rules, see ranking.rules"
     )
-    diversity: float = Field(0.0, ge=0, le=1, description="0: by relevance alone")
+    diversity: float = Field(
+        0.2, ge=0, le=1, description="0: by relevance alone; costs nothing up to here, see docs"
+    )
     exploration_kind: Literal["epsilon_greedy", "softmax"] = Field(
         "epsilon_greedy", description="see ranking.exploration"
     )

@@ -19,6 +19,7 @@ from recsys_kedro.serving.cache import ListCache, list_key, request_hash
 from recsys_kedro.serving.catalogue import Catalogue
 from recsys_kedro.serving.histories import Asked, history_of, time_of
 from recsys_kedro.serving.impressions import ImpressionLog, ShownAnswer
+from recsys_kedro.serving.json_logs import of_request
 from recsys_kedro.serving.model_slates import MODEL_FAILED, UNKNOWN_USER, ModelSlates
 from recsys_kedro.serving.options import ServingOptions
 from recsys_kedro.serving.rankers import ranker_of
@@ -113,12 +114,20 @@ class RecommenderService:
             raw: requests as they came: mappings, to be checked one by one.
             now: UTC; the time of requests that name none.
         """
+        ids = [uuid4().hex for _ in raw]
+        with of_request(",".join(ids)):
+            return self._answer(raw, ids, now)
+
+    def _answer(
+        self, raw: Sequence[Any], ids: list[str], now: datetime
+    ) -> list[RecommendationAnswer]:
         arrived = time.perf_counter()
         with self.telemetry.stage("check"):
             checked = [self._check(request) for request in raw]
         good = [request for request in checked if isinstance(request, RecommendationRequest)]
         slates = self._slates_of(good, now) if good else []
-        answers = iter([self._finish(*each) for each in zip(good, slates, strict=True)])
+        named = zip(ids, good, slates, strict=False)  # the ids of bad requests stay unused
+        answers = iter([self._finish(*each) for each in named])
         result = [
             next(answers) if isinstance(request, RecommendationRequest) else request
             for request in checked
@@ -213,9 +222,11 @@ class RecommenderService:
         if kept:
             self.cache.put(*(list(column) for column in zip(*kept, strict=True)))
 
-    def _finish(self, request: RecommendationRequest, found: "_Found") -> RecommendationAnswer:
+    def _finish(
+        self, id_: str, request: RecommendationRequest, found: "_Found"
+    ) -> RecommendationAnswer:
         """Explore, put the pinned in their places, and say it in the words of an answer."""
-        id_, slate = uuid4().hex, found.slate
+        slate = found.slate
         share = self.options.exploration if request.exploration is None else request.exploration
         exploration = ExplorationOptions(kind=self.options.exploration_kind, share=share)
         shown = arrangement(slate, request.k, exploration, rng_of(id_))

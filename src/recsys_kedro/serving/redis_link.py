@@ -45,7 +45,8 @@ class RedisLink:
 
     Attributes:
         breaker: holds calls back while Redis does not answer.
-        troubles: how often each kind of trouble has come, for the metrics.
+        troubles: how often each kind of trouble has come.
+        tell: hears after each call whether the breaker is open, for the metrics.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class RedisLink:
         """
         self.breaker = breaker
         self.troubles: Counter[str] = Counter()
+        self.tell: Callable[[bool], None] = lambda _: None
         self._client, self._clock = client, clock
         self._quiet_until: dict[str, float] = {}
 
@@ -87,9 +89,11 @@ class RedisLink:
             replies = send(self._client, commands)
         except redis.RedisError as error:
             self.breaker.failed()
+            self.tell(self.breaker.is_open)
             self.report("down", "Redis does not answer (%s); the snapshot does", error)
             return None
         self.breaker.succeeded()
+        self.tell(self.breaker.is_open)
         return replies
 
     def write(self, commands: Sequence[Command]) -> None:

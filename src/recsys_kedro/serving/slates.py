@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recsys_kedro.queries import Queries, by_event_type
 from recsys_kedro.ranking.candidates import NEW
 from recsys_kedro.ranking.cold_start import POPULAR
-from recsys_kedro.ranking.diversity import diversify
+from recsys_kedro.ranking.diversity import POOL, diversify
 from recsys_kedro.ranking.exploration import ExplorationOptions, explore
 from recsys_kedro.ranking.reasons import NEWEST_READ, Dealings, reasons
 from recsys_kedro.ranking.rules import CompiledRules, Limits, Pins, pin
@@ -240,9 +240,14 @@ class SlateMaker:
         strength = self.diversity if request.diversity is None else request.diversity
         if strength == 0:
             return np.argsort(-score, kind="stable")
-        head = diversify(score, self.ranker.vectors[ranked.product], wanted, strength)
-        rest = np.setdiff1d(np.arange(len(score)), head)
-        return np.concatenate([head, rest[np.argsort(-score[rest], kind="stable")]])
+        order = np.argsort(-score, kind="stable")
+        pool = order[: max(POOL, 2 * wanted)]
+        head = pool[
+            diversify(score[pool], self.ranker.vectors[ranked.product[pool]], wanted, strength)
+        ]
+        placed = np.zeros(len(score), bool)
+        placed[head] = True
+        return np.concatenate([head, order[~placed[order]]])
 
     def _reasons(self, product: Indices, sources: list[str], past: Past) -> list[str]:
         support = self.ranker.support(past.dealings.product[:NEWEST_READ], product)
