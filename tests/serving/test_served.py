@@ -4,12 +4,16 @@ import json
 import time
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recsys_kedro import columns as c
 from recsys_kedro.columns import EVENT_TYPES
+from recsys_kedro.features.options import FeatureOptions
+from recsys_kedro.fitting import queries_at
+from recsys_kedro.queries import Queries
 from recsys_kedro.serving.event_feed import FeedOptions, feed_events
 from recsys_kedro.serving.materialisation import materialise
 from recsys_kedro.serving.recommender import RecommenderService
@@ -336,3 +340,29 @@ def test_a_fault_of_our_own_is_an_error_without_its_cause(
     assert answer["error"] == "internal error, see the server's log"
     assert answer["user_id"] == user
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_live_lists_are_those_of_the_offline_path(
+    server, shop, shop_events, shop_split, shop_model, shop_snapshot
+):
+    """Histories and profiles out of the tables, as in training: same products, same scores."""
+    as_of = shop_split.as_of
+    users = shop_events.select(c.USER_ID).unique().sort(c.USER_ID).head(40)
+    tables = (shop_events, shop.products, shop.users)
+    queries = queries_at(users, *tables, as_of, FeatureOptions())
+    requests = queries.requests.with_columns(pl.lit(value=True).alias(c.LIVE))
+    offline = Queries(requests, queries.history, queries.offsets)
+    best = shop_model.recommend(offline, 100, exclude_seen=True)
+    best = best.join(shop_snapshot.popular, on=c.PRODUCT_ID, how="semi", maintain_order="left")
+    answers = server.ask(
+        *(
+            {"user_id": user, "k": 20, "diversity": 0, "context": {"time": as_of.isoformat()}}
+            for user in requests[c.USER_ID]
+        )
+    )
+    for query, answer in enumerate(answers):
+        expected = best.filter(pl.col(c.QUERY) == query).head(20)
+        assert expected.height == 20
+        assert sound(answer, 20) == expected[c.PRODUCT_ID].to_list()
+        scores = [item["score"] for item in answer["items"]]
+        np.testing.assert_allclose(scores, expected[c.SCORE], atol=1e-5)
