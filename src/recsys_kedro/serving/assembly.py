@@ -8,9 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.models.registry import AnyModel
@@ -56,8 +54,8 @@ class Parts:
 def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     """Load, connect, and answer a first request.
 
-    One thread computes: a server has as many workers as it has cores. A model that cannot be
-    loaded costs quality, not the answers; the health says so.
+    A model that cannot be loaded costs quality, not the answers; the health says so. How many
+    threads compute is for the environment to say, see ``launch``.
 
     Raises:
         OSError, ValueError: if the snapshot or the rules cannot be read: there is nothing to
@@ -65,8 +63,6 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     """
     if options.json_logs:
         configure_logging()
-    torch.set_num_threads(1)
-    threadpool_limits(1)
     telemetry, health = Telemetry(), Health()
     if options.metrics_port is not None:
         MetricsPort(options.metrics_host, options.metrics_port, telemetry, health)
