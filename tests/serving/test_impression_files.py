@@ -43,7 +43,7 @@ def offer(number):
     log.offer(ShownAnswer(answer, datetime(2024, 6, 1, 12, tzinfo=UTC), 3))
 
 def wait(answers):
-    while sum(path.read_bytes().count(b"\\n") for path in folder.glob("journal*")) < answers:
+    while sum(path.read_bytes().count(b"\\n") for path in folder.glob("journal*.jsonl")) < answers:
         time.sleep(0.01)
 """
 
