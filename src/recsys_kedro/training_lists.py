@@ -234,8 +234,9 @@ class _ListBuilder:
         tables = (self.events, self.products, self.users)
         requests = with_profiles(requests, *tables, time, self.feature_options)
         # Windows and visits are sampled apart, so that neither's negatives hang on the other.
+        shelves = Shelves.of(snapshot, self.options.candidates.new_days)
         parts = [
-            _lists(batch, snapshot, self.events, self.options, stream)
+            _lists(batch, snapshot, shelves, self.events, self.options, stream)
             for live, stream in zip((False, True), rng.spawn(2), strict=True)
             if not (some := requests.filter(pl.col(c.LIVE) == live)).is_empty()
             for _, batch in build_queries(self.events, some).batches_over(len(self.catalogue))
@@ -251,6 +252,7 @@ def _by_time(snapshots: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]
 def _lists(
     queries: Queries,
     snapshot: Snapshot,
+    shelves: Shelves,
     events: pl.DataFrame,
     options: SamplingOptions,
     rng: np.random.Generator,
@@ -259,7 +261,6 @@ def _lists(
     scores = snapshot.scorers.catalogue_scores(queries, snapshot.vocabulary)
     taken = queries.seen(snapshot.vocabulary, target_types)
     label = _labels(queries, snapshot, events, target_types)
-    shelves = Shelves.of(snapshot, options.candidates.new_days)
     candidates = propose(scores, shelves, taken, options.candidates)
     candidates = _thinned(candidates, label, options.list_negatives, rng)
     sampled = _sampled_negatives(taken | label, snapshot, options, rng)

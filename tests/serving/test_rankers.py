@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from recsys_kedro import columns as c
+from recsys_kedro import queries as asking
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.fitting import queries_at
 from recsys_kedro.models.base import TrainingData
@@ -71,6 +72,18 @@ def test_rankings_of_the_hybrid_are_all_its_candidates_best_first(shop_model, qu
         for code, name in enumerate(ALL_SOURCES)
         if (candidates.source == code).any()
     }
+
+
+def test_many_queries_are_ranked_in_pieces(shop_model, queries, catalogue, monkeypatch):
+    ranker, some = HybridRanker(shop_model, catalogue), queries.slice(0, 7)
+    whole = ranker.rank(some, 10)
+    monkeypatch.setattr(asking, "MOST_AT_ONCE", 3)
+    sizes, retrieve = [], shop_model.retrieve
+    monkeypatch.setattr(shop_model, "retrieve", lambda q: sizes.append(len(q)) or retrieve(q))
+    for one, other in zip(whole, ranker.rank(some, 10), strict=True):
+        np.testing.assert_array_equal(one.product, other.product)
+        np.testing.assert_allclose(one.score, other.score, rtol=1e-5, atol=1e-6)
+    assert sizes == [3, 3, 1]
 
 
 def test_vectors_of_one_category_point_the_same_way(shop_model, catalogue):

@@ -12,6 +12,7 @@ from recsys_kedro.features.product import product_features
 from recsys_kedro.features.user import user_features
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.item_knn import ItemKNN, ItemKNNOptions
+from recsys_kedro.ranking.rules import Rules
 from recsys_kedro.serving.recommender import RecommenderService
 from recsys_kedro.serving.snapshot import ServingSnapshot
 
@@ -277,3 +278,12 @@ def test_snapshot_round_trip(snapshot, tmp_path):
         snapshot.profiles_of(["bob", "nobody", "bob"])
     )
     assert loaded.as_of == NOW
+
+
+def test_rules_that_name_what_is_not_there_are_told(model, snapshot, caplog):
+    rules = Rules(deny_products={"cup", "gone"}, boosted_categories={"garden": 1.0})
+    service = RecommenderService(model, snapshot, "7", rules=rules)
+    assert "deny_products names what the catalogue lacks: gone" in caplog.text
+    assert "boosted_categories names what the catalogue lacks: garden" in caplog.text
+    answer = one(service, user_id="nobody", k=5)
+    assert set(products_of(answer)) == set(NAMES) - {"cup"}

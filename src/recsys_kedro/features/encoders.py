@@ -181,14 +181,14 @@ class UserEncoder:
     def transform(self, features: pl.DataFrame) -> UserArrays:
         """Arrays of the rows in their order."""
         top = [self.category.transform(features[name]) for name in f.TOP_CATEGORIES]
-        log_price = _user_logs(features)[:, USER_NUMBERS.index(f.AVG_PURCHASE_PRICE)]
+        log_NC = _user_logs(features)
         return UserArrays(
             segment_index=self.segment.transform(features[f.USER_SEGMENT]),
             category_index=np.stack(top, axis=1),
             hour_index=features[f.PEAK_HOUR].to_numpy() - f.NO_PEAK,
             weekday_index=features[f.PEAK_DAY].to_numpy() - f.NO_PEAK,
-            numbers=self.profile_numbers(features),
-            price=np.expm1(log_price).astype(np.float32),
+            numbers=self.numbers.scores(log_NC),
+            price=np.expm1(log_NC[:, USER_NUMBERS.index(f.AVG_PURCHASE_PRICE)]).astype(np.float32),
         )
 
     def profile_numbers(self, features: pl.DataFrame) -> NDArray[np.float32]:

@@ -1,6 +1,5 @@
 """From the folders of a logged model and the options of a server to the service that answers."""
 
-import gc
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +84,6 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     if link is not None:
         _watch(link, telemetry, health)
     service.warm_up()
-    # What is loaded stays: the collector need not look through it again and again.
-    gc.collect()
-    gc.freeze()
     telemetry.ready(model.name, parts.version)
     health.ready(model.name, parts.version)
     return service

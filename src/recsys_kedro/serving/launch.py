@@ -23,13 +23,6 @@ UVICORN = {
     "UVICORN_HTTP": "httptools",
     "UVICORN_ACCESS_LOG": "false",  # the metrics count, the impressions say what was shown
 }
-# Arrays of some hundred kilobytes come and go with each request: without these their pages are
-# given back to the system and faulted in again every time.
-MALLOC = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-}
 MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -48,7 +41,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     The workers count in files of a new folder (see ``telemetry``).
     """
     binaries = str(Path(sys.executable).parent)
-    needed = dict.fromkeys(ONE_THREAD, "1") | UVICORN | MALLOC
+    needed = dict.fromkeys(ONE_THREAD, "1") | UVICORN
     if MULTIPROC_DIR not in given:
         needed[MULTIPROC_DIR] = tempfile.mkdtemp(prefix="recsys_metrics_")
     return {**needed, **given, "PATH": binaries + os.pathsep + given.get("PATH", "")}

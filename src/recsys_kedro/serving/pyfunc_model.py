@@ -1,9 +1,9 @@
 """The model that ``mlflow models serve`` loads: logged as this file, not as a pickle."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import mlflow
@@ -40,9 +40,7 @@ class ServedRecommender(PythonModel):
             registered_version(paths[MODEL]),
         )
         self._service = assemble(parts, ServingOptions())
-        # Requests are answered in turn, by one thread: threads that compute side by side only
-        # slow each other down, and this one finds its memory and caches warm.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
+        self._turn = Lock()
 
     # MLflow looks at the type of `model_input`, and then passes no context.
     def predict(  # type: ignore[override]
@@ -53,7 +51,9 @@ class ServedRecommender(PythonModel):
             {name: value for name, value in request.model_dump().items() if value is not None}
             for request in model_input
         ]
-        return self._thread.submit(self._answered, requests).result()
+        # In turn: threads that compute side by side only slow each other down.
+        with self._turn:
+            return self._answered(requests)
 
     def _answered(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:

@@ -104,9 +104,14 @@ class Ranker(ABC):
     def similarity(self) -> Similarity | None:
         """(V, V) how much the past product (row) speaks for another (column); None: unknown."""
 
-    @abstractmethod
     def rank(self, queries: Queries, depth: int) -> list[Ranked]:
         """One ranking per query, of at least ``depth`` products where there are so many."""
+        batches = queries.batches_over(len(self.catalogue))
+        return [ranked for _, batch in batches for ranked in self._rank(batch, depth)]
+
+    @abstractmethod
+    def _rank(self, queries: Queries, depth: int) -> list[Ranked]:
+        """:meth:`rank` for so few queries that all their scores fit into memory."""
 
     def support(self, had_D: Indices, wanted_K: Indices) -> Floats | None:
         """(D, K) how much each past product speaks for each other; rows of the catalogue."""
@@ -132,8 +137,8 @@ class HybridRanker(Ranker):
         """Cosine of what was taken."""
         return self.hybrid.snapshot.scorers.neighbours[TAKEN]
 
-    def rank(self, queries: Queries, depth: int) -> list[Ranked]:
-        """See :meth:`Ranker.rank`; all candidates, however many were asked for."""
+    def _rank(self, queries: Queries, depth: int) -> list[Ranked]:
+        """All candidates, however many were asked for."""
         retrieved = self.hybrid.retrieve(queries)
         score, candidates = self.hybrid.rank(retrieved), retrieved.candidates
         product = self._to_catalogue[candidates.product]
@@ -161,8 +166,7 @@ class BaselineRanker(Ranker):
         """The model's own, if it rests on one."""
         return self._similarity
 
-    def rank(self, queries: Queries, depth: int) -> list[Ranked]:
-        """See :meth:`Ranker.rank`."""
+    def _rank(self, queries: Queries, depth: int) -> list[Ranked]:
         best = self.model.recommend(queries, depth, exclude_seen=False)
         product = self.catalogue.vocabulary.encode(best[c.PRODUCT_ID])
         source = np.full(len(product), ALL_SOURCES.index(NATURES.get(self.model.name, RETRIEVAL)))

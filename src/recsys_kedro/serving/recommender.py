@@ -14,7 +14,7 @@ from recsys_kedro import columns as c
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.ranking.exploration import ExplorationOptions, rng_of
 from recsys_kedro.ranking.onboarding import Quiz, answers_as_events
-from recsys_kedro.ranking.rules import CompiledRules, Rules
+from recsys_kedro.ranking.rules import Rules
 from recsys_kedro.serving.cache import ListCache, list_key, request_hash
 from recsys_kedro.serving.catalogue import Catalogue
 from recsys_kedro.serving.histories import Asked, history_of, time_of
@@ -22,7 +22,6 @@ from recsys_kedro.serving.impressions import ImpressionLog, ShownAnswer
 from recsys_kedro.serving.json_logs import of_request
 from recsys_kedro.serving.model_slates import MODEL_FAILED, UNKNOWN_USER, ModelSlates
 from recsys_kedro.serving.options import ServingOptions
-from recsys_kedro.serving.rankers import ranker_of
 from recsys_kedro.serving.requests import (
     RecommendationAnswer,
     RecommendationRequest,
@@ -72,20 +71,12 @@ class RecommenderService:
     _store: OnlineStore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        catalogue = Catalogue.of(self.snapshot.products)
-        rules = CompiledRules.of(
-            self.rules,
-            catalogue.ids,
-            catalogue.categories,
-            catalogue.in_stock,
-            catalogue.price,
+        maker = SlateMaker.of(
+            self.model, self.snapshot.products, self.rules, self.options.diversity
         )
-        maker = SlateMaker(
-            catalogue, ranker_of(self.model, catalogue), rules, self.options.diversity
-        )
-        object.__setattr__(self, "_catalogue", catalogue)
+        object.__setattr__(self, "_catalogue", maker.catalogue)
         object.__setattr__(self, "_slates", ModelSlates(maker, self.telemetry))
-        object.__setattr__(self, "_questions", _questions(self.quiz, catalogue))
+        object.__setattr__(self, "_questions", _questions(self.quiz, maker.catalogue))
         made_by = {
             "model": f"{self.model.name}/{self.version}",
             "rules": self.rules.model_dump(mode="json"),
@@ -93,11 +84,6 @@ class RecommenderService:
         }
         object.__setattr__(self, "_made_by", made_by)
         object.__setattr__(self, "_store", self.store or SnapshotStore(self.snapshot))
-
-    @property
-    def slates(self) -> ModelSlates:
-        """The model's lists, without requests, cache and log."""
-        return self._slates
 
     def warm_up(self) -> None:
         """Answer a known and an unknown user once, so that the first request finds it warm."""

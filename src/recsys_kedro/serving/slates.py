@@ -4,25 +4,30 @@ From what a model ranked: business rules, boosts, diversity, pins, reserves for 
 reasons. M products of a slate: the list, then the reserves.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
 import orjson
+import polars as pl
 from numpy.typing import NDArray
 
+from recsys_kedro.models.base import Recommender
 from recsys_kedro.queries import Queries, by_event_type
 from recsys_kedro.ranking.candidates import NEW
 from recsys_kedro.ranking.cold_start import POPULAR
 from recsys_kedro.ranking.diversity import POOL, diversify
 from recsys_kedro.ranking.exploration import ExplorationOptions, explore
 from recsys_kedro.ranking.reasons import NEWEST_READ, Dealings, reasons
-from recsys_kedro.ranking.rules import CompiledRules, Limits, Pins, pin
+from recsys_kedro.ranking.rules import CompiledRules, Limits, Pins, Rules, pin
 from recsys_kedro.serving.catalogue import Catalogue
 from recsys_kedro.serving.histories import Asked
-from recsys_kedro.serving.rankers import ALL_SOURCES, Ranked, Ranker
+from recsys_kedro.serving.rankers import ALL_SOURCES, Ranked, Ranker, ranker_of
 from recsys_kedro.serving.requests import RecommendationRequest
+
+LOGGER = logging.getLogger(__name__)
 
 Indices = NDArray[np.int64]
 NOTHING_LEFT = "nothing_left"
@@ -153,7 +158,7 @@ class SlateMaker:
     catalogue: Catalogue
     ranker: Ranker
     rules: CompiledRules
-    diversity: float = 0.0
+    diversity: float
     _popular: Ranked = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -162,6 +167,15 @@ class SlateMaker:
         score = np.linspace(1.0, 0.0, len(rows), endpoint=False, dtype=np.float32)
         source = np.full(len(rows), ALL_SOURCES.index(POPULAR), np.int8)
         object.__setattr__(self, "_popular", Ranked(rows, score, source))
+
+    @classmethod
+    def of(cls, model: Recommender, products: pl.DataFrame, rules: Rules, diversity: float) -> Self:
+        """For a model, the products of its snapshot, and the shop's rules."""
+        shop = Catalogue.of(products)
+        compiled = CompiledRules.of(rules, shop.ids, shop.categories, shop.in_stock, shop.price)
+        for rule, names in compiled.unknown.items():
+            LOGGER.warning("rules: %s names what the catalogue lacks: %s", rule, ", ".join(names))
+        return cls(shop, ranker_of(model, shop), compiled, diversity)
 
     def slate(self, asked: Asked, ranked: Ranked | None, past: Past, fallback: str) -> Slate:
         """The slate of one request.
@@ -238,9 +252,9 @@ class SlateMaker:
         """(N,) positions in ``ranked``: boosted, then as diverse as is asked for."""
         score = self.rules.boosted(ranked.score, ranked.product)
         strength = self.diversity if request.diversity is None else request.diversity
-        if strength == 0:
-            return np.argsort(-score, kind="stable")
         order = np.argsort(-score, kind="stable")
+        if strength == 0:
+            return order
         pool = order[: max(POOL, 2 * wanted)]
         head = pool[
             diversify(score[pool], self.ranker.vectors[ranked.product[pool]], wanted, strength)

@@ -13,8 +13,11 @@ from recsys_kedro.fitting import queries_at
 from recsys_kedro.model_registry import champion_model
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.pipelines.inference.options import InferenceOptions
-from recsys_kedro.serving.recommender import RecommenderService
+from recsys_kedro.ranking.rules import Rules
+from recsys_kedro.serving.model_slates import ModelSlates
+from recsys_kedro.serving.slates import SlateMaker
 from recsys_kedro.serving.snapshot import ServingSnapshot
+from recsys_kedro.serving.telemetry import Telemetry
 from recsys_kedro.splits import TimeSplit
 
 COLUMNS = (c.USER_ID, c.PRODUCT_ID, c.RANK, c.SCORE, c.SOURCE, c.REASON)
@@ -44,14 +47,15 @@ def recommend_to_all(
     Users without events, and those for whom the model has nothing, get popular products.
     """
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
-    service = RecommenderService(model, snapshot, split.as_of.isoformat())
+    maker = SlateMaker.of(model, snapshot.products, Rules(), options.diversity)
+    slates = ModelSlates(maker, Telemetry())
     past = events.filter(pl.col(c.TIMESTAMP) < split.as_of)
-    popular = service.slates.popular_list(options.k).drop(c.QUERY)
+    popular = slates.popular_list(options.k).drop(c.QUERY)
     parts = [popular.clear().select(pl.lit("").alias(c.USER_ID), pl.all())]  # if there is nobody
     for block in events_by_users(past, options.users_at_once):
         asked = block.select(c.USER_ID)
         queries = queries_at(asked, block, products, users, split.as_of, feature_options)
-        best = service.slates.lists(queries, options.k, filter_purchased=options.filter_purchased)
+        best = slates.lists(queries, options.k, filter_purchased=options.filter_purchased)
         names = queries.requests.select(c.USER_ID, pl.int_range(pl.len()).alias(c.QUERY))
         parts.append(best.join(names, on=c.QUERY, maintain_order="left").select(COLUMNS))
     lists = pl.concat(parts)
