@@ -192,7 +192,7 @@ def cached(model: Path, folder: Path) -> Figures:
     """Lists that are there."""
     shoppers = Shoppers(model)
     with serving(model, WORKERS, folder / "cached.log") as server:
-        at_rate(server, shoppers.few(200), 100, 8)  # both workers have them then
+        at_rate(server, shoppers.few(200), 200, 20)  # both workers have them then
         load = at_rate(server, shoppers.few(200), 50, SECONDS)
         found = figures("cached_50", load)
         histogram(load)

@@ -11,7 +11,6 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from threading import Lock
 from typing import Any, Protocol
 
@@ -31,21 +30,18 @@ NO_PART_OF_A_LIST: dict[str, bool | set[str]] = {
 }
 
 
-def request_hash(
-    request: RecommendationRequest, made_by: Mapping[str, Any], now: datetime, seconds: float
-) -> bytes:
+def request_hash(request: RecommendationRequest, made_by: Mapping[str, Any]) -> bytes:
     """(16 bytes) what a list depends on beside its user.
+
+    The clock is no part of it, short of a time that the request names: lists go one by one as
+    they grow old, not all at once at the end of a period.
 
     Args:
         request: as checked.
         made_by: model, version, version of the rules, defaults: any JSON.
-        now: UTC; requests that name no time share a list for as long as
-            ``now // seconds`` is the same.
-        seconds: how long a list may be reused.
     """
     asked = request.model_dump_json(exclude=NO_PART_OF_A_LIST).encode()
-    period = None if request.context.time is not None else int(now.timestamp() // seconds)
-    made = orjson.dumps([period, made_by], option=orjson.OPT_SORT_KEYS)
+    made = orjson.dumps(made_by, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(made + asked, digest_size=HASH_BYTES).digest()
 
 

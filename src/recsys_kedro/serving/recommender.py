@@ -154,7 +154,7 @@ class RecommenderService:
 
     def _slates_of(self, requests: list[RecommendationRequest], now: datetime) -> list["_Found"]:
         """A slate for each request, out of the cache or made."""
-        hashes = [self._hash(request, now) for request in requests]
+        hashes = [request_hash(request, self._made_by) for request in requests]
         with self.telemetry.stage("store"):
             states = self._store.fetch([request.user_id for request in requests], hashes)
         keys = [list_key(state.token, hash_) for state, hash_ in zip(states, hashes, strict=True)]
@@ -178,9 +178,6 @@ class RecommenderService:
             liked = answers_as_events(request.onboarding, at, kind, known).history
         history = history_of(request, state.history, liked, at)
         return Asked(request, at, history, state.profile, state.degraded)
-
-    def _hash(self, request: RecommendationRequest, now: datetime) -> bytes:
-        return request_hash(request, self._made_by, now, self.options.cache_seconds)
 
     def _cached(self, keys: list[bytes], states: list[UserState]) -> list[Slate | None]:
         if self.cache is None:
