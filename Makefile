@@ -9,6 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 MODEL := recsys_$(SHOP)
 DATA := data$(if $(filter-out online_retail,$(SHOP)),/$(SHOP))
+EXPERIMENTS := $(wildcard conf/$(if $(filter-out online_retail,$(SHOP)),$(SHOP),base)/experiments.yml)
 TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
 
 # uv does not read pip's settings; these hand them on (CPU wheels of torch, for one).
@@ -53,6 +54,7 @@ serve: $(STAMP) ## answer requests with the champion: SHOP, PORT, WORKERS; RECSY
 	@MLFLOW_TRACKING_URI=$(TRACKING_URI) \
 	RECSYS_METRICS_PORT=$${RECSYS_METRICS_PORT-$$(($(PORT) + 1))} \
 	RECSYS_IMPRESSIONS_FOLDER=$${RECSYS_IMPRESSIONS_FOLDER-$(DATA)/07_model_output/impressions} \
+	RECSYS_EXPERIMENTS_FILE=$${RECSYS_EXPERIMENTS_FILE-$(EXPERIMENTS)} \
 	$(BIN)/python -m recsys_kedro.serving.launch $(MODEL) --port $(PORT) --workers $(WORKERS)
 
 rollback: $(STAMP) ## the champion before this one is champion again: ARGS="--env=…" for another shop

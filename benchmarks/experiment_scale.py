@@ -60,6 +60,11 @@ def product_names(rng: np.random.Generator, size: int) -> np.ndarray:
     return (PRODUCTS * rng.random(size) ** 3).astype(int)
 
 
+def taken_part(variant: pl.Series) -> pl.Series:
+    entry = pl.struct(pl.lit(SCOPE.experiment).alias(c.EXPERIMENT), variant.alias(c.VARIANT))
+    return pl.select(pl.concat_list(entry)).to_series()
+
+
 def write_block(rng: np.random.Generator, folder: Path, first: int, size: int, users: int) -> None:
     """One session per answer, its events within half an hour."""
     answer, user = np.arange(first, first + size), rng.integers(0, users, size)
@@ -75,8 +80,7 @@ def write_block(rng: np.random.Generator, folder: Path, first: int, size: int, u
             c.DEVICE_TYPE: pl.Series(("mobile", "desktop")).gather(user[rows] % 2),
             c.POSITION: np.tile(np.arange(1, LIST + 1), size),
             c.PRODUCT_ID: names("p", shown.ravel()),
-            c.EXPERIMENT: pl.repeat(SCOPE.experiment, size * LIST, eager=True),
-            c.VARIANT: pl.Series(("old", "new")).gather(user[rows] % 3 % 2),
+            c.VARIANTS: taken_part(pl.Series(("old", "new")).gather(user[rows] % 3 % 2)),
             c.FALLBACK: pl.repeat(None, size * LIST, dtype=pl.String, eager=True),
             c.LATENCY_MS: rng.lognormal(2, 0.5, size)[rows],
             c.HISTORY_LENGTH: user[rows] % 50,

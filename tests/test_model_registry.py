@@ -25,7 +25,7 @@ from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.item_knn import ItemKNN, ItemKNNOptions
 from recsys_kedro.promotion import Promotion, Recipe
 from recsys_kedro.ranking.onboarding import Quiz
-from recsys_kedro.serving.check_champion import CHAMPION
+from recsys_kedro.serving.registered_models import CHAMPION
 from recsys_kedro.serving.snapshot import ServingSnapshot
 
 NO_QUIZ = Quiz(event_type="purchase", questions=())
@@ -105,6 +105,24 @@ def version_of(alias):
 def test_first_model_is_champion(champion):
     assert champion == {"name": NAME, "version": "1", "alias": CHAMPION, "answered": True}
     assert version_of(CHAMPION).version == 1
+
+
+def test_a_server_takes_the_models_of_its_tests_out_of_the_registry(champion, tmp_path, monkeypatch):
+    mlflow.MlflowClient().set_registered_model_alias(NAME, "control", champion["version"])
+    tests = tmp_path / "experiments.yml"
+    tests.write_text(
+        "layers: {models: {experiments: {model: {start: 2025-03-03T00:00:00Z, "
+        "end: 2025-03-31T00:00:00Z, control: old, variants: {old: {model: control}, new: {}}}}}}"
+    )
+    monkeypatch.setenv("RECSYS_EXPERIMENTS_FILE", str(tests))
+    served = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
+    during = {"time": "2025-03-04T00:00:00Z"}
+    answers = served.predict([{"user_id": f"u{n}", "context": during} for n in range(9)])
+    assert {answer["variants"]["model"] for answer in answers} == {"old", "new"}
+    assert {answer["model_version"] for answer in answers} == {"1"}
+    tests.write_text(tests.read_text().replace("model: control", "model: nobody"))
+    with pytest.raises(ValueError, match="has no version with the alias 'nobody'"):
+        mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
 
 
 def test_logged_model_is_code_and_plain_data(champion, tracking):

@@ -81,9 +81,15 @@ TASKS: Final = (TASK_ALL, TASK_NEW)
 # Impressions: what a server has shown.
 POSITION: Final = "position"
 MODEL_VERSION: Final = "model_version"
-EXPERIMENT: Final = "experiment"
+VARIANTS: Final = "variants"
+EXPERIMENT: Final = "experiment"  # of one entry of the variants
 VARIANT: Final = "variant"
 FALLBACK: Final = "fallback"
 FROM_CACHE: Final = "from_cache"
 LATENCY_MS: Final = "latency_ms"
 HISTORY_LENGTH: Final = "history_length"
+
+# Served inputs: what the model was given for an answer.
+EVENT_TIME: Final = "event_time"
+SENT: Final = "sent"
+PROFILE: Final = "profile"

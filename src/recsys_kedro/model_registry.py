@@ -22,9 +22,15 @@ from recsys_kedro.models.registry import MODELS, AnyModel
 from recsys_kedro.promotion import Recipe
 from recsys_kedro.ranking.onboarding import Quiz
 from recsys_kedro.serving import pyfunc_model
-from recsys_kedro.serving.check_champion import CHAMPION, champion_version, missing_champion
 from recsys_kedro.serving.model_slates import UNKNOWN_USER
+from recsys_kedro.serving.registered_models import (
+    CHAMPION,
+    champion_version,
+    missing_champion,
+    registered_name,
+)
 from recsys_kedro.serving.snapshot import HISTORIES_FILE, ServingSnapshot
+from recsys_kedro.serving.variants import registered_folder
 
 CHALLENGER = "challenger"
 REPLACED = "replaced_champion"  # tag: the version that was champion before
@@ -38,11 +44,6 @@ NEEDED_TO_SERVE = (
 RUN_TAGS = ("git.commit", "git.dirty", "raw_events.sha256")
 SMOKE_K = 5
 NOBODY = "somebody nobody has seen"
-
-
-def registered_name(shop: str) -> str:
-    """What the registry calls the model of a shop."""
-    return f"recsys_{shop}"
 
 
 def champion_recipe(shop: str) -> Recipe:
@@ -80,8 +81,7 @@ def champion_model(shop: str) -> Recommender:
     missing = missing_champion(name)
     if missing is not None:
         raise ValueError(missing)
-    folder = mlflow.artifacts.download_artifacts(f"models:/{name}@{CHAMPION}")
-    return AnyModel.load(Path(folder) / "artifacts" / pyfunc_model.MODEL)
+    return AnyModel.load(registered_folder(name, CHAMPION)[0])
 
 
 def register(

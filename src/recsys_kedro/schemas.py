@@ -12,6 +12,7 @@ import polars as pl
 from recsys_kedro import columns as c
 
 UTC_TIME = pl.Datetime("us", "UTC")
+VARIANTS = pl.List(pl.Struct({c.EXPERIMENT: pl.String, c.VARIANT: pl.String}))
 
 
 def _column(dtype: Any, description: str, **options: Any) -> pa.Column:
@@ -133,7 +134,7 @@ IMPRESSIONS = pa.DataFrameSchema(
     {
         c.RECOMMENDATION_ID: _column(pl.String, "the answer that showed it"),
         c.USER_ID: _column(pl.String, "to whom"),
-        c.TIMESTAMP: _column(UTC_TIME, "when it was answered"),
+        c.TIMESTAMP: _column(UTC_TIME, "the time of the request, else when it was answered"),
         c.SESSION_ID: _optional(pl.String, "the visit, where the request named it"),
         c.DEVICE_TYPE: _optional(pl.String, "mobile, desktop, …"),
         c.POSITION: _column(pl.Int64, "1 is the top", checks=pa.Check.ge(1)),
@@ -147,8 +148,9 @@ IMPRESSIONS = pa.DataFrameSchema(
         c.SOURCE: _column(pl.String, "what proposed it"),
         c.MODEL: _column(pl.String, "which model answered"),
         c.MODEL_VERSION: _column(pl.String, "its version in the registry"),
-        c.EXPERIMENT: _optional(pl.String, "the A/B test that the user was in"),
-        c.VARIANT: _optional(pl.String, "the arm of it"),
+        c.VARIANTS: _column(
+            VARIANTS, "of each A/B test that the user took part in: its name, and the arm"
+        ),
         c.FALLBACK: _optional(pl.String, "which fallback answered, if one did"),
         c.FROM_CACHE: _column(pl.Boolean, "whether the list had been ranked before"),
         c.LATENCY_MS: _column(
@@ -161,5 +163,22 @@ IMPRESSIONS = pa.DataFrameSchema(
     name="impressions",
     description="One row per shown product, sorted by timestamp, recommendation_id, position.",
     unique=[c.RECOMMENDATION_ID, c.POSITION],
+    strict=True,
+)
+
+SERVED_INPUTS = pa.DataFrameSchema(
+    {
+        c.RECOMMENDATION_ID: _column(pl.String, "the answer", unique=True),
+        c.USER_ID: _column(pl.String, "to whom"),
+        c.AS_OF: _column(UTC_TIME, "the time that the answer is for"),
+        c.PRODUCT_ID: _column(pl.List(pl.String), "the history, newest last"),
+        c.EVENT_TYPE: _column(pl.List(pl.String), "what was done with each"),
+        c.EVENT_TIME: _column(pl.List(UTC_TIME), "when"),
+        c.PRICE: _column(pl.List(pl.Float64), "price of one piece; empty: unknown"),
+        c.SENT: _column(pl.Int64, "events that came with the request", checks=pa.Check.ge(0)),
+        c.PROFILE: _column(pl.String, "the user features, a JSON object"),
+    },
+    name="served_inputs",
+    description="One row per sampled answer, sorted by as_of, recommendation_id.",
     strict=True,
 )

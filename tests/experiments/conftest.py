@@ -37,7 +37,10 @@ def _impression(row):
         c.LATENCY_MS: 10.0,
         c.HISTORY_LENGTH: 0,
     }
-    return {**defaults, c.TIMESTAMP: _at(row), **row}
+    row = {**defaults, c.TIMESTAMP: _at(row), **row}
+    experiment, variant = row.pop(c.EXPERIMENT), row.pop(c.VARIANT)
+    taken_part = [{c.EXPERIMENT: experiment, c.VARIANT: variant}]
+    return {**row, c.VARIANTS: [] if experiment is None else taken_part}
 
 
 def _event(row):
@@ -59,7 +62,10 @@ def scope():
 
 @pytest.fixture(scope="session")
 def make_impressions():
-    """Impressions given as dicts; ``at`` is hours after the start (0 by default)."""
+    """Impressions given as dicts; ``at`` is hours after the start (0 by default).
+
+    ``experiment`` and ``variant`` are those of the one experiment that the user is in, if any.
+    """
     return lambda *rows: _table(IMPRESSIONS, [_impression(dict(row)) for row in rows])
 
 

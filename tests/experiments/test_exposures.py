@@ -3,7 +3,13 @@ import pytest
 
 from recsys_kedro import columns as c
 from recsys_kedro.experiments import columns as e
-from recsys_kedro.experiments.exposures import crossovers, exposed_units, of_experiment
+from recsys_kedro.experiments.exposures import (
+    Scope,
+    crossovers,
+    exposed_units,
+    of_experiment,
+)
+from recsys_kedro.schemas import VARIANTS
 
 
 def test_who_took_part(make_impressions, scope):
@@ -40,3 +46,12 @@ def test_what_is_not_of_the_experiment(make_impressions, scope, row):
     shown = make_impressions(row, {"at": 239.9})
     assert of_experiment(shown, scope).select(pl.len()).collect().item() == 1
     assert exposed_units(shown, scope).collect().height == 1
+
+
+def test_a_user_of_two_experiments_is_seen_by_both(make_impressions, scope):
+    of_test, of_other = ({c.EXPERIMENT: name, c.VARIANT: "new"} for name in ("test", "other"))
+    both = pl.lit([of_other, of_test], VARIANTS)
+    shown = make_impressions({}).with_columns(both.alias(c.VARIANTS))
+    for experiment in ("test", "other"):
+        units = exposed_units(shown, Scope(experiment, scope.start, scope.end)).collect()
+        assert units.select(c.USER_ID, c.VARIANT).rows() == [("ann", "new")]

@@ -22,9 +22,14 @@ class Scope:
 
 
 def of_experiment(impressions: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:
-    """The impressions of the experiment."""
+    """The impressions of the experiment, with ``experiment, variant`` for ``variants``."""
     in_time = pl.col(c.TIMESTAMP).is_between(scope.start, scope.end, closed="left")
-    return impressions.filter((pl.col(c.EXPERIMENT) == scope.experiment) & in_time)
+    return (
+        impressions.filter(in_time)
+        .explode(c.VARIANTS)
+        .unnest(c.VARIANTS)
+        .filter(pl.col(c.EXPERIMENT) == scope.experiment)
+    )
 
 
 def exposed_units(impressions: pl.LazyFrame, scope: Scope) -> pl.LazyFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from recsys_kedro.experiments.declarations import Experiments, read_experiments
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.models.registry import AnyModel
 from recsys_kedro.options import Options
@@ -25,9 +26,11 @@ from recsys_kedro.serving.options import ServingOptions
 from recsys_kedro.serving.recommender import RecommenderService
 from recsys_kedro.serving.redis_link import RedisLink
 from recsys_kedro.serving.redis_store import RedisStore
+from recsys_kedro.serving.registered_models import registered_name
 from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.serving.store import SnapshotStore
 from recsys_kedro.serving.telemetry import Telemetry
+from recsys_kedro.serving.variants import aliases_of, registered_folder
 
 LOGGER = logging.getLogger(__name__)
 
@@ -57,8 +60,8 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     threads compute is for the environment to say, see ``launch``.
 
     Raises:
-        OSError, ValueError: if the snapshot or the rules cannot be read: there is nothing to
-            show then, or no telling what must not be shown.
+        OSError, ValueError: if the snapshot, the rules or the A/B tests cannot be read: there is
+            nothing to show then, or no telling what must not be shown, or to whom.
     """
     if options.json_logs:
         configure_logging()
@@ -68,11 +71,14 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     snapshot = ServingSnapshot.load(parts.snapshot)
     link = RedisLink.of(options)
     store = SnapshotStore(snapshot)
-    model = _model(parts.model, health)
+    model = _model("model", parts.model, health)
+    experiments = _experiments(options)
     service = RecommenderService(
         model,
         snapshot,
         parts.version,
+        _others(parts.shop, experiments, health),
+        experiments,
         options,
         store=store if link is None else RedisStore(link, parts.shop, store),
         cache=_cache(options, link),
@@ -118,14 +124,30 @@ class Unavailable(Recommender):
         return cls()
 
 
-def _model(folder: Path, health: Health) -> Recommender:
+def _experiments(options: ServingOptions) -> Experiments:
+    path = options.experiments_file
+    return Experiments() if path is None else read_experiments(path)
+
+
+def _others(
+    shop: str, experiments: Experiments, health: Health
+) -> dict[str, tuple[Recommender, str]]:
+    """The models that A/B tests name, out of the registry."""
+    others = {}
+    for alias in sorted(aliases_of(experiments)):
+        folder, version = registered_folder(registered_name(shop), alias)
+        others[alias] = _model(f"model {alias}", folder, health), version
+    return others
+
+
+def _model(part: str, folder: Path, health: Health) -> Recommender:
     try:
         return AnyModel.load(folder)
     except Exception as error:
         # A damaged file must not be an outage: popular products are served until it is mended.
         LOGGER.exception("the model in %s cannot be loaded; popular products are served", folder)
         problem = f"cannot be loaded ({type(error).__name__}); popular products are served"
-        health.watch("model", lambda: problem)
+        health.watch(part, lambda: problem)
         return Unavailable()
 
 

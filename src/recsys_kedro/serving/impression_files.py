@@ -8,6 +8,7 @@ so that a step that was cut short is done again with the same result::
 
     journal-<pid>-<start>.jsonl                       being written; its owner holds a lock
     date=2024-06-01/impressions-<pid>-<start>.parquet  the rows of that journal and that day
+    date=2024-06-01/inputs-<pid>-<start>.parquet       what the model was given, of a sample
 
 The folder belongs to one machine: locks of network file systems differ.
 """
@@ -16,26 +17,33 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 import polars as pl
 
 from recsys_kedro import columns as c
-from recsys_kedro.schemas import IMPRESSIONS
+from recsys_kedro.schemas import IMPRESSIONS, SERVED_INPUTS
+from recsys_kedro.serving.histories import SENT, Asked
 from recsys_kedro.serving.impressions import ShownAnswer
 
 LOGGER = logging.getLogger(__name__)
 
-JOURNAL, IMPRESSION = "journal-", "impressions-"
-JOURNALS, FILES = f"{JOURNAL}*.jsonl", f"date=*/{IMPRESSION}*.parquet"
+JOURNAL, IMPRESSION, INPUT = "journal-", "impressions-", "inputs-"
+JOURNALS = f"{JOURNAL}*.jsonl"
 PER_PRODUCT = (c.POSITION, c.PRODUCT_ID, c.SCORE, c.PROPENSITY, c.SOURCE)
 ROW = {name: column.dtype.type for name, column in IMPRESSIONS.columns.items()}
-LINE = {name: pl.List(dtype) if name in PER_PRODUCT else dtype for name, dtype in ROW.items()}
+GIVEN = {name: column.dtype.type for name, column in SERVED_INPUTS.columns.items()}
+OF_THE_ANSWER = (c.RECOMMENDATION_ID, c.USER_ID)
+INPUTS = "inputs"
+LINE = {name: pl.List(dtype) if name in PER_PRODUCT else dtype for name, dtype in ROW.items()} | {
+    INPUTS: pl.Struct({name: dtype for name, dtype in GIVEN.items() if name not in OF_THE_ANSWER})
+}
 DAY = "day"
 
 
@@ -89,12 +97,13 @@ class ParquetImpressions:
         self._journal = None
 
     def _compact(self, journal: Path) -> None:
-        rows, torn = _read_journal(journal)
+        answers, torn = _read_journal(journal)
         if torn:
             self.torn += torn
             LOGGER.warning("%s: %d torn lines are lost, the others kept", journal, torn)
-        for (day,), part in rows.partition_by(DAY, include_key=False, as_dict=True).items():
-            _write_whole(part, _file_of(journal, day))
+        for kind in (_SHOWN, _GIVEN):
+            for day, part in kind.by_day(answers):
+                _write_whole(part, kind.file_of(journal, day))
         journal.unlink()
 
 
@@ -107,20 +116,76 @@ def read_impressions(folder: Path) -> pl.DataFrame:
     Raises:
         FileNotFoundError: if there is no such folder.
     """
+    return _read(folder, _SHOWN).sort(c.TIMESTAMP, c.RECOMMENDATION_ID, c.POSITION)
+
+
+def read_served_inputs(folder: Path) -> pl.DataFrame:
+    """What the model was given, of the sampled answers in ``folder``, as ``SERVED_INPUTS``.
+
+    One row per answer, sorted by as_of, recommendation_id.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    return _read(folder, _GIVEN).sort(c.AS_OF, c.RECOMMENDATION_ID)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One of the tables that a journal becomes.
+
+    Attributes:
+        prefix: of its files.
+        schema: of its rows.
+        rows_of: from answers to its rows.
+    """
+
+    prefix: str
+    schema: Mapping[str, Any]
+    rows_of: Callable[[pl.DataFrame], pl.DataFrame]
+
+    def by_day(self, answers: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+        """The rows of each day of the log."""
+        dated = answers.with_columns(pl.col(c.TIMESTAMP).dt.date().alias(DAY))
+        for (day,), part in dated.partition_by(DAY, include_key=False, as_dict=True).items():
+            rows = self.rows_of(part).select(*self.schema)
+            if not rows.is_empty():
+                yield day, rows
+
+    def file_of(self, journal: Path, day: date) -> Path:
+        """Where the rows of a journal and a day go."""
+        name = journal.stem.replace(JOURNAL, self.prefix, 1)
+        return journal.parent / f"date={day}" / f"{name}.parquet"
+
+
+def _products_shown(answers: pl.DataFrame) -> pl.DataFrame:
+    return answers.explode(PER_PRODUCT)
+
+
+def _what_was_given(answers: pl.DataFrame) -> pl.DataFrame:
+    sampled = answers.filter(pl.col(INPUTS).struct.field(c.AS_OF).is_not_null())
+    return sampled.select(*OF_THE_ANSWER, INPUTS).unnest(INPUTS)
+
+
+_SHOWN = _Kind(IMPRESSION, ROW, _products_shown)
+_GIVEN = _Kind(INPUT, GIVEN, _what_was_given)
+
+
+def _read(folder: Path, kind: _Kind) -> pl.DataFrame:
     if not folder.is_dir():
         msg = f"no impressions: {folder} is not a folder; is it the server's impressions_folder?"
         raise FileNotFoundError(msg)
     # Journals first: one that becomes Parquet meanwhile is then seen twice, not never.
     journals = list(_journals(folder))
-    files = sorted(folder.glob(FILES))
+    files = sorted(folder.glob(f"date=*/{kind.prefix}*.parquet"))
     there = set(files)
-    parts = [pl.DataFrame(schema=ROW)]
+    parts = [pl.DataFrame(schema=kind.schema)]
     parts += [pl.read_parquet(path, hive_partitioning=False) for path in files]
-    for journal, rows in journals:
-        for (day,), part in rows.partition_by(DAY, include_key=False, as_dict=True).items():
-            if _file_of(journal, day) not in there:
-                parts.append(part)
-    return pl.concat(parts).sort(c.TIMESTAMP, c.RECOMMENDATION_ID, c.POSITION)
+    for journal, answers in journals:
+        parts += [
+            rows for day, rows in kind.by_day(answers) if kind.file_of(journal, day) not in there
+        ]
+    return pl.concat(parts)
 
 
 class _Journal:
@@ -178,16 +243,32 @@ def _line(shown: ShownAnswer) -> bytes:
             c.SOURCE: [item.source for item in items],
             c.MODEL: answer.model,
             c.MODEL_VERSION: answer.model_version,
-            c.EXPERIMENT: shown.experiment,
-            c.VARIANT: answer.variant,
+            c.VARIANTS: [
+                {c.EXPERIMENT: experiment, c.VARIANT: variant}
+                for experiment, variant in shown.variants.items()
+            ],
             c.FALLBACK: answer.fallback,
             c.FROM_CACHE: answer.from_cache,
             c.LATENCY_MS: answer.latency_ms,
             c.HISTORY_LENGTH: shown.history_length,
+            INPUTS: None if shown.inputs is None else _inputs(shown.inputs),
         },
         # A server does not check what it made itself: a score may be a number of NumPy's.
         option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY,
     )
+
+
+def _inputs(asked: Asked) -> dict[str, Any]:
+    history = asked.history
+    return {
+        c.AS_OF: asked.time,
+        c.PRODUCT_ID: history[c.PRODUCT_ID].to_list(),
+        c.EVENT_TYPE: history[c.EVENT_TYPE].to_list(),
+        c.EVENT_TIME: history[c.TIMESTAMP].to_list(),
+        c.PRICE: history[c.PRICE].to_list(),
+        c.SENT: int((history[c.SESSION_ID] == SENT).sum()),
+        c.PROFILE: orjson.dumps(dict(asked.profile), option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+    }
 
 
 def _lock(file: BinaryIO) -> bool:
@@ -205,13 +286,8 @@ def _journals(folder: Path) -> Iterator[tuple[Path, pl.DataFrame]]:
             yield path, _read_journal(path)[0]
 
 
-def _file_of(journal: Path, day: date) -> Path:
-    name = journal.stem.replace(JOURNAL, IMPRESSION, 1)
-    return journal.parent / f"date={day}" / f"{name}.parquet"
-
-
 def _read_journal(path: Path) -> tuple[pl.DataFrame, int]:
-    """Its rows with their day, and how many lines were torn."""
+    """Its answers, and how many lines were torn."""
     whole, _, rest = path.read_bytes().rpartition(b"\n")
     try:
         answers, torn = pl.read_ndjson(whole, schema=LINE), 0
@@ -220,8 +296,7 @@ def _read_journal(path: Path) -> tuple[pl.DataFrame, int]:
         lines = whole.split(b"\n")
         kept = [line for line in lines if _is_json(line)]
         answers, torn = pl.read_ndjson(b"\n".join(kept), schema=LINE), len(lines) - len(kept)
-    rows = answers.explode(PER_PRODUCT).select(*ROW, pl.col(c.TIMESTAMP).dt.date().alias(DAY))
-    return rows, torn + bool(rest)
+    return answers, torn + bool(rest)
 
 
 def _is_json(line: bytes) -> bool:

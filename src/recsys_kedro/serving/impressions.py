@@ -9,12 +9,13 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from recsys_kedro.serving.histories import Asked
 from recsys_kedro.serving.requests import RecommendationAnswer
 from recsys_kedro.serving.telemetry import Telemetry
 
@@ -33,11 +34,13 @@ class ShownAnswer:
 
     Attributes:
         answer: as it went out; not to be changed any more.
-        timestamp: UTC, when it was answered.
+        timestamp: UTC, of the request.
         history_length: past events that the model saw, to compare serving with training.
         session_id: the visit, where the request named it.
         device_type: where the request named it.
-        experiment: the A/B test that the user was in; the arm is ``answer.variant``.
+        variants: of each A/B test that the user takes part in; who is forced into a variant,
+            for testing, does not.
+        inputs: what the model was given, of a sample.
     """
 
     answer: RecommendationAnswer
@@ -45,7 +48,8 @@ class ShownAnswer:
     history_length: int
     session_id: str | None = None
     device_type: str | None = None
-    experiment: str | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)
+    inputs: Asked | None = None
 
 
 class ImpressionSink(Protocol):

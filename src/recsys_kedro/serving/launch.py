@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from recsys_kedro.serving.check_champion import CHAMPION, missing_champion
+from recsys_kedro.serving.registered_models import CHAMPION, missing_champion
 
 HOST = "127.0.0.1"
 # A worker computes with one thread: several of them share the cores.

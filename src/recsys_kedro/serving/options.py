@@ -14,7 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ServingOptions(BaseSettings):
     """Options of one server. Empty URLs and folders switch the part off."""
 
-    model_config = SettingsConfigDict(env_prefix="RECSYS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="RECSYS_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     redis_url: SecretStr | None = Field(
         None, description="online store and cache; empty: the snapshot that came with the model"
@@ -39,6 +41,9 @@ class ServingOptions(BaseSettings):
     impressions_queue: int = Field(
         10_000, ge=1, description="answers that may wait to be logged; more are dropped"
     )
+    inputs_share: float = Field(
+        0.01, ge=0, le=1, description="of the answers, to log what the model was given, as sample"
+    )
     metrics_host: str = Field(
         "127.0.0.1", description="address that the metrics listen on; 0.0.0.0: every one"
     )
@@ -50,6 +55,9 @@ class ServingOptions(BaseSettings):
     )
     rules_file: Path | None = Field(
         None, description="YAML or JSON of the shop's business rules, see ranking.rules"
+    )
+    experiments_file: Path | None = Field(
+        None, description="YAML of the A/B tests, see experiments.declarations; empty: none"
     )
     diversity: float = Field(
         0.2, ge=0, le=1, description="0: by relevance alone; costs nothing up to here, see docs"

@@ -2,15 +2,16 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from recsys_kedro import columns as c
+from recsys_kedro.experiments.declarations import Experiments
 from recsys_kedro.models.base import Recommender
 from recsys_kedro.ranking.exploration import ExplorationOptions, rng_of
 from recsys_kedro.ranking.onboarding import Quiz, answers_as_events
@@ -31,6 +32,7 @@ from recsys_kedro.serving.slates import Slate, SlateMaker, arrangement
 from recsys_kedro.serving.snapshot import NO_HISTORY, ServingSnapshot
 from recsys_kedro.serving.store import OnlineStore, SnapshotStore, UserState
 from recsys_kedro.serving.telemetry import Telemetry
+from recsys_kedro.serving.variants import Arm, Assigned, Variants
 
 LOGGER = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class RecommenderService:
         model: any model of the registry.
         snapshot: histories, profiles and products as of the model's time.
         version: what the registry calls the model.
+        others: further models that A/B tests choose from, with their versions, by their alias.
+        experiments: the A/B tests.
         options: of this server.
         store: what is known of users; None: the snapshot.
         cache: of slates, or None.
@@ -57,6 +61,8 @@ class RecommenderService:
     model: Recommender
     snapshot: ServingSnapshot
     version: str
+    others: Mapping[str, tuple[Recommender, str]] = field(default_factory=dict)
+    experiments: Experiments = field(default_factory=Experiments)
     options: ServingOptions = field(default_factory=ServingOptions)
     store: OnlineStore | None = None
     cache: ListCache | None = None
@@ -65,33 +71,37 @@ class RecommenderService:
     impressions: ImpressionLog | None = None
     telemetry: Telemetry = field(default_factory=Telemetry)
     _catalogue: Catalogue = field(init=False, repr=False)
-    _slates: ModelSlates = field(init=False, repr=False)
+    _variants: Variants = field(init=False, repr=False)
     _questions: list[dict[str, Any]] | None = field(init=False, repr=False)
-    _made_by: dict[str, Any] = field(init=False, repr=False)
     _store: OnlineStore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        maker = SlateMaker.of(
-            self.model, self.snapshot.products, self.rules, self.options.diversity
-        )
-        object.__setattr__(self, "_catalogue", maker.catalogue)
-        object.__setattr__(self, "_slates", ModelSlates(maker, self.telemetry))
-        object.__setattr__(self, "_questions", _questions(self.quiz, maker.catalogue))
+        champion = self._arm(self.model, self.version)
+        others = {alias: self._arm(*each) for alias, each in self.others.items()}
+        catalogue = champion.slates.maker.catalogue
+        object.__setattr__(self, "_variants", Variants(champion, others, self.experiments))
+        object.__setattr__(self, "_catalogue", catalogue)
+        object.__setattr__(self, "_questions", _questions(self.quiz, catalogue))
+        object.__setattr__(self, "_store", self.store or SnapshotStore(self.snapshot))
+
+    def _arm(self, model: Recommender, version: str) -> Arm:
+        """A model with the products of the champion's snapshot: only the ranking differs."""
+        maker = SlateMaker.of(model, self.snapshot.products, self.rules, self.options.diversity)
         made_by = {
-            "model": f"{self.model.name}/{self.version}",
+            "model": f"{model.name}/{version}",
             "rules": self.rules.model_dump(mode="json"),
             "diversity": self.options.diversity,
         }
-        object.__setattr__(self, "_made_by", made_by)
-        object.__setattr__(self, "_store", self.store or SnapshotStore(self.snapshot))
+        return Arm(ModelSlates(maker, self.telemetry), version, made_by)
 
     def warm_up(self) -> None:
         """Answer a known and an unknown user once, so that the first request finds it warm."""
         users = [*self.snapshot.histories[c.USER_ID].head(1).to_list(), ""]
         states = SnapshotStore(self.snapshot).fetch(users)
         request = RecommendationRequest(user_id="-")
-        now = self.snapshot.as_of
-        self._slates.made([self._asked(request, state, now) for state in states])
+        asked = [self._asked(request, state, self.snapshot.as_of) for state in states]
+        for arm in (self._variants.champion, *self._variants.others.values()):
+            arm.slates.made(asked)
 
     def answer(self, raw: Sequence[Any], now: datetime) -> list[RecommendationAnswer]:
         """One answer per request, in their order.
@@ -110,22 +120,25 @@ class RecommenderService:
         arrived = time.perf_counter()
         with self.telemetry.stage("check"):
             checked = [self._check(request) for request in raw]
-        good = [request for request in checked if isinstance(request, RecommendationRequest)]
-        slates = self._slates_of(good, now) if good else []
-        named = zip(ids, good, slates, strict=False)  # the ids of bad requests stay unused
+        good = [
+            self._variants.of(request, now)
+            for request in checked
+            if isinstance(request, RecommendationRequest)
+        ]
+        found = self._slates_of(good, now) if good else []
+        named = zip(ids, good, found, strict=False)  # the ids of bad requests stay unused
         answers = iter([self._finish(*each) for each in named])
         result = [
             next(answers) if isinstance(request, RecommendationRequest) else request
             for request in checked
         ]
         latency_ms = 1_000 * (time.perf_counter() - arrived)
-        made = iter(slates)
+        made = zip(good, found, strict=True)
         for answer, request in zip(result, checked, strict=True):
             answer.latency_ms = latency_ms
+            self.telemetry.answered(answer)
             if isinstance(request, RecommendationRequest):
-                self._log(answer, request, next(made).slate)
-            else:
-                self.telemetry.answered(answer)
+                self._log(answer, *next(made), now)
         return result
 
     def _check(self, raw: Any) -> RecommendationRequest | RecommendationAnswer:
@@ -152,22 +165,25 @@ class RecommenderService:
             user_id=user_id, model=self.model.name, model_version=self.version, error=error
         )
 
-    def _slates_of(self, requests: list[RecommendationRequest], now: datetime) -> list["_Found"]:
+    def _slates_of(self, assigned: list[Assigned], now: datetime) -> list["_Found"]:
         """A slate for each request, out of the cache or made."""
-        hashes = [request_hash(request, self._made_by) for request in requests]
+        hashes = [request_hash(each.request, each.arm.made_by) for each in assigned]
         with self.telemetry.stage("store"):
-            states = self._store.fetch([request.user_id for request in requests], hashes)
+            states = self._store.fetch([each.request.user_id for each in assigned], hashes)
         keys = [list_key(state.token, hash_) for state, hash_ in zip(states, hashes, strict=True)]
         slates = self._cached(keys, states)
-        missing = [row for row, slate in enumerate(slates) if slate is None]
-        asked = [self._asked(requests[row], states[row], now) for row in missing]
-        for row, slate in zip(missing, self._slates.made(asked), strict=True):
-            slates[row] = slate
-        self._remember(keys, slates, states, missing)
-        return [
-            _Found(slate, from_cache=row not in missing)
+        asked = {
+            row: self._asked(assigned[row].request, states[row], now)
             for row, slate in enumerate(slates)
-            if slate is not None
+            if slate is None
+        }
+        for arm, rows in _by_arm(assigned, asked):
+            made = arm.slates.made([asked[row] for row in rows])
+            for row, slate in zip(rows, made, strict=True):
+                slates[row] = slate
+        self._remember(keys, slates, states, list(asked))
+        return [
+            _Found(slate, asked.get(row)) for row, slate in enumerate(slates) if slate is not None
         ]
 
     def _asked(self, request: RecommendationRequest, state: UserState, now: datetime) -> Asked:
@@ -205,18 +221,18 @@ class RecommenderService:
         if kept:
             self.cache.put(*(list(column) for column in zip(*kept, strict=True)))
 
-    def _finish(
-        self, id_: str, request: RecommendationRequest, found: "_Found"
-    ) -> RecommendationAnswer:
+    def _finish(self, id_: str, assigned: Assigned, found: "_Found") -> RecommendationAnswer:
         """Explore, put the pinned in their places, and say it in the words of an answer."""
-        slate = found.slate
+        slate, request = found.slate, assigned.request
         share = self.options.exploration if request.exploration is None else request.exploration
         exploration = ExplorationOptions(kind=self.options.exploration_kind, share=share)
         shown = arrangement(slate, request.k, exploration, rng_of(id_))
         answer = self._empty(request.user_id)
         answer.recommendation_id, answer.as_of = id_, slate.as_of
+        answer.model, answer.model_version = assigned.arm.model, assigned.arm.version
+        answer.variants = dict(assigned.variants)
         answer.items = [self._item(rank, *each) for rank, each in enumerate(shown, start=1)]
-        answer.from_cache, answer.removed = found.from_cache, dict(slate.removed)
+        answer.from_cache, answer.removed = found.asked is None, dict(slate.removed)
         answer.fallback, answer.degraded = slate.fallback, slate.degraded
         if slate.fallback == UNKNOWN_USER and not request.onboarding:
             answer.onboarding = self._questions
@@ -240,26 +256,39 @@ class RecommenderService:
         )
 
     def _log(
-        self, answer: RecommendationAnswer, request: RecommendationRequest, slate: Slate
+        self, answer: RecommendationAnswer, assigned: Assigned, found: "_Found", now: datetime
     ) -> None:
-        """Log what was shown, and count it."""
-        self.telemetry.answered(answer)
-        if self.impressions is not None:
-            shown = ShownAnswer(
-                answer,
-                datetime.now(UTC),
-                slate.history_length,
-                request.context.session_id,
-                request.context.device_type,
-            )
-            self.impressions.offer(shown)
+        """Log what was shown; of a sample, which its ids draw, also what the model was given."""
+        if self.impressions is None:
+            return
+        context = assigned.request.context
+        sampled = int(answer.recommendation_id[:8], 16) < self.options.inputs_share * 2**32
+        shown = ShownAnswer(
+            answer,
+            context.time or now,
+            found.slate.history_length,
+            context.session_id,
+            context.device_type,
+            assigned.taking_part,
+            found.asked if sampled else None,
+        )
+        self.impressions.offer(shown)
 
 
 class _Found(NamedTuple):
-    """A slate, and whether it was there already."""
+    """A slate, and the request that it was made for; None: it was in the cache."""
 
     slate: Slate
-    from_cache: bool
+    asked: Asked | None
+
+
+def _by_arm(assigned: list[Assigned], rows: Iterable[int]) -> list[tuple[Arm, list[int]]]:
+    """The rows that each arm answers."""
+    groups: dict[int, tuple[Arm, list[int]]] = {}
+    for row in rows:
+        arm = assigned[row].arm
+        groups.setdefault(id(arm), (arm, []))[1].append(row)
+    return list(groups.values())
 
 
 def _questions(quiz: Quiz | None, catalogue: Catalogue) -> list[dict[str, Any]] | None:

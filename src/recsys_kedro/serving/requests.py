@@ -143,7 +143,9 @@ class RecommendationAnswer(BaseModel):
     items: list[RecommendedItem] = Field(default_factory=list)
     model: str
     model_version: str
-    variant: str | None = Field(None, description="of the experiment that the user is in")
+    variants: dict[str, str] = Field(
+        default_factory=dict, description="of each A/B test that the user is in"
+    )
     as_of: str | None = Field(None, description="the time that the answer is for, UTC")
     fallback: str | None = Field(None, description="which fallback answered, if one did")
     from_cache: bool = False

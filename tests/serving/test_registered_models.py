@@ -5,7 +5,7 @@ import time
 import mlflow
 import pytest
 
-from recsys_kedro.serving.check_champion import missing_champion
+from recsys_kedro.serving.registered_models import missing_champion
 
 
 @pytest.fixture

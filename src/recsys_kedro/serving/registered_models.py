@@ -1,4 +1,4 @@
-"""Is there anything to serve?"""
+"""What the registry has to serve: the champion, and what other aliases point to."""
 
 from pathlib import Path
 
@@ -11,14 +11,24 @@ SQLITE = "sqlite:///"
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
+def registered_name(shop: str) -> str:
+    """What the registry calls the model of a shop."""
+    return f"recsys_{shop}"
+
+
 def champion_version(model: str) -> ModelVersion | None:
-    """The version with the alias ``champion``; None where the registry has none.
+    """The version with the alias ``champion``; see :func:`version_with_alias`."""
+    return version_with_alias(model, CHAMPION)
+
+
+def version_with_alias(model: str, alias: str) -> ModelVersion | None:
+    """The version with an alias; None where the registry has none.
 
     Raises:
         MlflowException: if the registry does not answer: that is no "none".
     """
     try:
-        return mlflow.MlflowClient().get_model_version_by_alias(model, CHAMPION)
+        return mlflow.MlflowClient().get_model_version_by_alias(model, alias)
     except MlflowException as error:
         if error.error_code in NOT_THERE:
             return None
