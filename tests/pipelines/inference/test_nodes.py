@@ -3,6 +3,7 @@ from datetime import timedelta
 import narwhals as nw
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
@@ -80,6 +81,17 @@ def test_quiet_users_get_popular_products_and_others_do_not(lists, users, shop_e
 @pytest.mark.parametrize("users_at_once", [133, 400])
 def test_blocks_of_users_change_nothing(recommend, lists, users_at_once):
     assert recommend(users_at_once=users_at_once).equals(lists)
+
+
+def test_partitions_are_the_whole_between_them(recommend, lists):
+    parts = [recommend(partitions=3, partition=number) for number in range(3)]
+    assert all(0 < part.height < lists.height for part in parts)
+    assert pl.concat(parts).sort(c.USER_ID, c.RANK).equals(lists)
+
+
+def test_a_partition_that_is_not_there():
+    with pytest.raises(ValidationError, match="partition is 3; of 3 the last is partitions - 1"):
+        InferenceOptions(partitions=3, partition=3)
 
 
 def test_lists_are_what_a_request_gets(lists, model, tables, shop_split):

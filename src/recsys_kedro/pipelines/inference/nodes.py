@@ -42,14 +42,16 @@ def recommend_to_all(
     options: InferenceOptions,
     feature_options: FeatureOptions,
 ) -> pl.DataFrame:
-    """Lists of all users of the tables as of ``split.as_of``, sorted by user and rank.
+    """Lists of the users of the tables as of ``split.as_of``, sorted by user and rank.
 
-    Users without events, and those for whom the model has nothing, get popular products.
+    All users, or those of one partition; what is popular counts them all either way. Users
+    without events, and those for whom the model has nothing, get popular products.
     """
     snapshot = ServingSnapshot.of(events, products, product_features, user_features, split.as_of)
     maker = SlateMaker.of(model, snapshot.products, Rules(), options.diversity)
     slates = ModelSlates(maker, Telemetry())
-    past = events.filter(pl.col(c.TIMESTAMP) < split.as_of)
+    ours = pl.col(c.USER_ID).hash() % options.partitions == options.partition
+    past = events.filter(ours & (pl.col(c.TIMESTAMP) < split.as_of))
     popular = slates.popular_list(options.k).drop(c.QUERY)
     parts = [popular.clear().select(pl.lit("").alias(c.USER_ID), pl.all())]  # if there is nobody
     for block in events_by_users(past, options.users_at_once):
@@ -60,7 +62,7 @@ def recommend_to_all(
         parts.append(best.join(names, on=c.QUERY, maintain_order="left").select(COLUMNS))
     lists = pl.concat(parts)
     everybody = pl.concat([users.select(c.USER_ID), events.select(c.USER_ID)]).unique()
-    without = everybody.join(lists, on=c.USER_ID, how="anti")
+    without = everybody.filter(ours).join(lists, on=c.USER_ID, how="anti")
     return pl.concat([lists, without.join(popular, how="cross").select(COLUMNS)]).sort(
         c.USER_ID, c.RANK
     )
