@@ -8,31 +8,21 @@ lies in a temporary folder that is removed at the end.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import report
 
 from recsys_kedro import columns as c
-from recsys_kedro.experiments.attribution import AttributionOptions, attribute
-from recsys_kedro.experiments.daily import (
-    cumulative_statistics,
-    late_and_early_totals,
-    statistics_by_age,
-)
-from recsys_kedro.experiments.effect_tables import effect_table, with_corrections
-from recsys_kedro.experiments.exposures import Scope, crossovers, exposed_units
-from recsys_kedro.experiments.unit_metrics import CTR, sufficient_statistics
-from recsys_kedro.experiments.unit_totals import (
-    TotalsOptions,
-    daily_totals,
-    position_totals,
-    unit_totals,
-)
+from recsys_kedro.experiments.analysis import AnalysisOptions, analyse
+from recsys_kedro.experiments.declarations import Experiments
+from recsys_kedro.experiments.exposures import Scope
+from recsys_kedro.experiments.log import Log
+from recsys_kedro.experiments.results import ExperimentResult
+from recsys_kedro.experiments.unit_totals import TotalsOptions
+from recsys_kedro.experiments.verdict import ExperimentPlan
 
 START = datetime(2025, 3, 3, tzinfo=UTC)
 DAYS, PAST_DAYS = 21, 7
@@ -107,43 +97,28 @@ def write_block(rng: np.random.Generator, folder: Path, first: int, size: int, u
     ).write_parquet(folder / f"events_{first:09}.parquet")
 
 
-def analyse(folder: Path, measure: Callable[[str, Callable[[], Any]], Any]) -> int:
-    """Everything that a report needs; the number of users in it."""
+def declared() -> Experiments:
+    variants = {"old": {"weight": 2}, "new": {"weight": 1}}
+    period = {"start": SCOPE.start, "end": SCOPE.end}
+    experiment = {**period, "control": "old", "variants": variants}
+    layer = {"experiments": {SCOPE.experiment: experiment}}
+    return Experiments.model_validate({"layers": {"layer": layer}})
+
+
+def judge(folder: Path, users: int) -> ExperimentResult:
+    """As the pipeline does it, but from files: what is in memory is what the analysis keeps."""
     impressions, events = (
         pl.scan_parquet(folder / f"{table}_*.parquet") for table in ("impressions", "events")
     )
-    path, options = folder / "attributed.parquet", TotalsOptions(pre_days=PAST_DAYS)
-    linked = attribute(impressions, events, AttributionOptions())
-    measure("attribution", lambda: linked.sink_parquet(path))
-    shown = pl.scan_parquet(path)
-
-    def collected(frame: pl.LazyFrame) -> pl.DataFrame:
-        return frame.collect(engine="streaming")
-
-    units = measure("units", lambda: collected(exposed_units(shown, SCOPE))).lazy()
-    measure("crossovers", lambda: crossovers(shown, SCOPE))
-    log = (units, shown, events, SCOPE, options)
-    totals = measure("totals", lambda: collected(unit_totals(*log))).lazy()
-    measure(
-        "effects",
-        lambda: with_corrections(effect_table(sufficient_statistics(totals), "old", "cuped")),
+    products = pl.LazyFrame({c.PRODUCT_ID: names("p", np.arange(PRODUCTS)), c.PRICE: 20.0})
+    return analyse(
+        Log(impressions, events, products),
+        declared(),
+        SCOPE.experiment,
+        ExperimentPlan(planned_units=users),
+        AnalysisOptions(totals=TotalsOptions(pre_days=PAST_DAYS)),
+        SCOPE.end,
     )
-    measure(
-        "segments",
-        lambda: effect_table(sufficient_statistics(totals, by=[c.DEVICE_TYPE]), "old", "cuped"),
-    )
-    places = position_totals(units, shown, SCOPE)
-    measure("positions", lambda: sufficient_statistics(places, [CTR], [c.POSITION]))
-    daily = measure("days", lambda: collected(daily_totals(*log))).lazy()
-    measure(
-        "looks", lambda: effect_table(cumulative_statistics(daily), "old", planned_units=1_000_000)
-    )
-    measure("ages", lambda: effect_table(statistics_by_age(daily, units, DAYS), "old"))
-    late = late_and_early_totals(daily, units, DAYS, half=5)
-    measure(
-        "late_and_early", lambda: effect_table(sufficient_statistics(late), "old", "difference")
-    )
-    return int(units.select(pl.len()).collect().item())
 
 
 def main() -> None:
@@ -152,28 +127,22 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=100_000)
     answers = parser.parse_args().answers
     rng, figures = np.random.default_rng(0), {}
-
-    def measure(name: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
-        result = work()
-        figures[f"{name}_s"] = round(time.perf_counter() - start, 2)
-        return result
-
     with tempfile.TemporaryDirectory() as folder:
         for first in range(0, answers, BLOCK):
             write_block(rng, Path(folder), first, min(BLOCK, answers - first), answers)
         figures["peak_memory_before_mib"] = report.peak_memory_mib()
         start = time.perf_counter()
-        users = analyse(Path(folder), measure)
+        result = judge(Path(folder), answers)
         figures["whole_analysis_s"] = round(time.perf_counter() - start, 1)
     size = {
         "data": "random log",
         "impressions": answers * LIST,
         "events": answers * EVENTS_PER_ANSWER,
-        "users_in_the_experiment": users,
+        "users_in_the_experiment": sum(result.split.units.values()),
     }
     peak = {"peak_memory_mib": report.peak_memory_mib()}
-    report.write_report("experiment_scale", size | figures | peak)
+    verdict = {"verdict": result.verdicts["new"].headline}
+    report.write_report("experiment_scale", size | figures | peak | verdict)
 
 
 if __name__ == "__main__":

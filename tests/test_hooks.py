@@ -1,6 +1,9 @@
 import hashlib
+import os
+import socket
 import subprocess
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import mlflow
@@ -12,6 +15,11 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from recsys_kedro import hooks
 from recsys_kedro.datasets.tables import TableDataset
 from recsys_kedro.metrics.evaluation import Differences, Evaluation, Figure, TaskEvaluation
+from recsys_kedro.monitoring.alerts import MonitoringAlerts, judge
+from recsys_kedro.monitoring.figures import Figure as MonitoringFigure
+from recsys_kedro.monitoring.figures import figures_by_window
+from recsys_kedro.monitoring.thresholds import Threshold
+from recsys_kedro.monitoring.windows import Window, Windows
 from recsys_kedro.splits import SplitOptions
 
 
@@ -19,8 +27,8 @@ def echo(value):
     return value
 
 
-def context(tmp_path, **parameters):
-    loader = {"parameters": parameters, "globals": {"shop": "tiny"}}
+def context(tmp_path, data="data", **parameters):
+    loader = {"parameters": parameters, "globals": {"shop": "tiny", "data": data}}
     return SimpleNamespace(config_loader=loader, project_path=tmp_path)
 
 
@@ -118,6 +126,64 @@ def test_nothing_is_logged_without_a_run(monkeypatch, tracked):
     assert tracked.metrics == []
 
 
+def lock_for(tmp_path, data="data"):
+    lock = hooks.RunLock()
+    lock.after_context_created(context(tmp_path, data))
+    return lock
+
+
+def writing(*datasets):
+    return pipeline([Node(echo, "raw", name, name=f"make_{name}") for name in datasets])
+
+
+def test_two_runs_do_not_write_the_same(tmp_path):
+    first, second = lock_for(tmp_path), lock_for(tmp_path)
+    first.before_pipeline_run(pipeline=writing("events", "users"))
+    who = f"process {os.getpid()} on {socket.gethostname()}"
+    with pytest.raises(RuntimeError, match=rf"{who}.* writes 'users' in {tmp_path}/data"):
+        second.before_pipeline_run(pipeline=writing("lists", "users"))
+    first.after_pipeline_run()
+    second.before_pipeline_run(pipeline=writing("lists", "users"))
+    second.on_pipeline_error()
+    first.before_pipeline_run(pipeline=writing("lists"))
+    first.on_pipeline_error()
+
+
+def test_runs_that_write_something_else_go_on(tmp_path):
+    elsewhere = lock_for(tmp_path, data="data/other_shop")
+    locks = [lock_for(tmp_path), lock_for(tmp_path), elsewhere]
+    for lock, name in zip(locks, ("events", "report", "events"), strict=True):
+        lock.before_pipeline_run(pipeline=writing(name))
+    for lock in locks:
+        lock.after_pipeline_run()
+
+
+def test_killed_run_leaves_no_lock(tmp_path):
+    program = f"""
+import time
+from pathlib import Path
+from recsys_kedro.run_lock import locked
+with locked(Path({str(tmp_path / "data")!r}), "events"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    with other:
+        assert other.stdout.readline() == b"held\n"
+        lock = lock_for(tmp_path)
+        with pytest.raises(RuntimeError, match=f"process {other.pid} on"):
+            lock.before_pipeline_run(pipeline=writing("events"))
+        other.kill()
+    lock.before_pipeline_run(pipeline=writing("events"))
+    lock.after_pipeline_run()
+
+
+def test_object_store_has_no_lock(tmp_path):
+    for _ in range(2):
+        lock_for(tmp_path, data="s3://bucket/tiny").before_pipeline_run(pipeline=writing("events"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def evaluation():
     figures = {"ndcg@10": Figure(value=0.4, low=0.3, high=0.5)}
@@ -139,6 +205,19 @@ def test_headlines_are_logged(evaluation, tracked):
     ]
 
 
+def test_experiments_are_logged_and_shown_once(tracked, monkeypatch, capsys):
+    monkeypatch.setattr(hooks, "headline_figures", lambda results: {results: 1.0})
+    monkeypatch.setattr(hooks, "experiments_table", lambda results: f"the table of {results}")
+    hook = hooks.ExperimentSummary()
+    hook.after_node_run({"events": object()})
+    hook.after_pipeline_run()
+    hook.after_node_run({"experiment_results": "them"})
+    for _ in range(2):
+        hook.after_pipeline_run()
+    assert tracked.metrics == [(None, {"them": 1.0})]
+    assert capsys.readouterr().out == "the table of them\n"
+
+
 def test_table_is_shown_once_and_only_with_an_evaluation(evaluation, tracked, monkeypatch, capsys):
     monkeypatch.setattr(hooks, "evaluation_table", lambda _: "the table")
     hook = hooks.EvaluationSummary()
@@ -147,3 +226,63 @@ def test_table_is_shown_once_and_only_with_an_evaluation(evaluation, tracked, mo
     hook.after_pipeline_run()
     hook.after_pipeline_run()
     assert capsys.readouterr().out == "the table\n"
+
+
+@pytest.fixture
+def day_of_monitoring():
+    """The outputs of a run that judged one day."""
+    end = datetime(2025, 3, 4, tzinfo=UTC)
+    window = Window(end - timedelta(days=1), end)
+    figures = figures_by_window(
+        [window],
+        lambda _: [
+            MonitoringFigure("ctr", "all", 0.25, 9),
+            MonitoringFigure("ctr", "device_type=mobile", 0.5, 4),
+            MonitoringFigure("psi", "events.price", 0.1, 9),
+            MonitoringFigure("source_share", "source=new/one", 0.2, 9),
+            MonitoringFigure("conversion", "all", None, 0),
+        ],
+    )
+    threshold = Threshold(minimum=1, alert={"below": 0.5})
+    findings = judge(figures, Windows(window, window, ()), {"ctr": threshold})
+    alerts = MonitoringAlerts(
+        shop="tiny",
+        window_start=window.start,
+        window_end=window.end,
+        reference_start=window.start,
+        status="alert",
+        findings=findings,
+        examples=[],
+    )
+    return {"monitoring_figures": figures, "monitoring_alerts": alerts}
+
+
+def test_figures_of_a_window_are_logged_at_its_time(day_of_monitoring, tracked, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        mlflow, "log_metrics", lambda metrics, **when: logged.append((metrics, when))
+    )
+    hooks.MonitoringSummary().after_node_run(day_of_monitoring)
+    hours = (datetime(2025, 3, 4) - datetime(1970, 1, 1)).days * 24
+    expected = {
+        "monitoring/ctr": 0.25,
+        "monitoring/psi/events.price": 0.1,
+        "monitoring/source_share/source_new_one": 0.2,
+    }
+    assert logged == [(expected, {"step": hours, "timestamp": hours * 3_600_000})]
+
+
+@pytest.mark.parametrize("end", ["after_pipeline_run", "on_pipeline_error"])
+def test_what_is_not_fine_is_shown_also_where_the_run_fails(
+    day_of_monitoring, tracked, capsys, end
+):
+    hook = hooks.MonitoringSummary()
+    getattr(hook, end)()
+    hook.after_node_run({"monitoring_alerts": day_of_monitoring["monitoring_alerts"]})
+    hook.after_node_run({"events": object()})
+    getattr(hook, end)()
+    shown = capsys.readouterr().out
+    assert "25.00%" in shown
+    assert shown.count("alert") == 2  # the title and the row
+    getattr(hook, end)()
+    assert capsys.readouterr().out == ""

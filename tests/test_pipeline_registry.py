@@ -4,7 +4,8 @@ from recsys_kedro.pipeline_registry import register_pipelines
 def test_default_is_the_sum_of_its_stages():
     pipelines = register_pipelines()
     default = pipelines.pop("__default__")
-    assert pipelines.pop("rollback").nodes  # on demand only
+    for on_demand in ("ab_testing", "monitoring", "rollback"):
+        assert pipelines.pop(on_demand).nodes
     assert {node.name for node in default.nodes} == {
         node.name for pipeline in pipelines.values() for node in pipeline.nodes
     }

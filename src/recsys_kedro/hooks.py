@@ -1,4 +1,4 @@
-"""What happens around a run: its time, its tags, its parameters and metrics in MLflow.
+"""What happens around a run: its locks, time, tags, its parameters and metrics in MLflow.
 
 Nodes are pure functions; the clock, git and MLflow are met here.
 """
@@ -6,6 +6,7 @@ Nodes are pure functions; the clock, git and MLflow are met here.
 import hashlib
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from glob import glob
 from pathlib import Path
@@ -21,13 +22,61 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
 from rich.console import Console
 
+from recsys_kedro.experiments.results import ExperimentResults
 from recsys_kedro.metrics.evaluation import HEADLINE, Evaluation
+from recsys_kedro.monitoring.alerts import MonitoringAlerts
+from recsys_kedro.monitoring.figures import headlines_by_window
+from recsys_kedro.pipelines.ab_testing.table import experiments_table, headline_figures
 from recsys_kedro.pipelines.evaluation.table import evaluation_table
+from recsys_kedro.pipelines.monitoring.table import monitoring_table
+from recsys_kedro.run_lock import locked
 
 CHOICE_SUFFIX = ".choice"
 EVALUATION = "evaluation"
+EXPERIMENT_RESULTS = "experiment_results"
+MONITORING_FIGURES, MONITORING_ALERTS = "monitoring_figures", "monitoring_alerts"
 RAW_EVENTS = "raw_events"
 BYTES_WORTH_HASHING = 2**28
+
+
+class RunLock:
+    """Keeps two runs from writing the same dataset at once, where the data is on a disk."""
+
+    def __init__(self) -> None:
+        """Start with no lock."""
+        self._folder: Path | None = None
+        self._held = ExitStack()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the data lies."""
+        data = str(context.config_loader["globals"]["data"])
+        self._folder = None if "://" in data else context.project_path / data
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Lock all that the run will write.
+
+        Raises:
+            RuntimeError: another run writes some of it.
+        """
+        self._held.close()
+        if self._folder is None:
+            return
+        with ExitStack() as locks:
+            for name in sorted(pipeline.all_outputs()):
+                locks.enter_context(locked(self._folder, name))
+            self._held = locks.pop_all()
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Let others in."""
+        self._held.close()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let others in."""
+        self._held.close()
 
 
 class RunTime:
@@ -175,6 +224,63 @@ def headline_metrics(evaluation: dict[str, Any]) -> dict[str, float]:
         for task, result in Evaluation.model_validate(evaluation).tasks.items()
         for model in result.models
     }
+
+
+class ExperimentSummary:
+    """Logs the headline figures of every experiment, and shows the verdicts at the end."""
+
+    def __init__(self) -> None:
+        """Start without results; only some runs make them."""
+        self._results: ExperimentResults | None = None
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Keep the results when they come by; log their headlines."""
+        if EXPERIMENT_RESULTS not in outputs:
+            return
+        self._results = outputs[EXPERIMENT_RESULTS]
+        if mlflow.active_run() is not None:
+            mlflow.log_metrics(headline_figures(outputs[EXPERIMENT_RESULTS]))
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Show the table, once all other output is written."""
+        if self._results is not None:
+            Console().print(experiments_table(self._results))
+            self._results = None
+
+
+class MonitoringSummary:
+    """Logs the figures of every window, and shows what is not fine, also where it fails a run."""
+
+    def __init__(self) -> None:
+        """Start with nothing judged; only some runs do so."""
+        self._alerts: MonitoringAlerts | None = None
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Log the figures (step: hours since 1970), keep the alerts when they come by."""
+        if MONITORING_FIGURES in outputs and mlflow.active_run() is not None:
+            for end, figures in headlines_by_window(outputs[MONITORING_FIGURES]):
+                seconds = int(end.timestamp())
+                metrics = {f"monitoring/{name}": value for name, value in figures.items()}
+                mlflow.log_metrics(metrics, step=seconds // 3_600, timestamp=seconds * 1_000)
+        self._alerts = outputs.get(MONITORING_ALERTS, self._alerts)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Show the table, once all other output is written."""
+        self._show()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Show it above the alarm."""
+        self._show()
+
+    def _show(self) -> None:
+        if self._alerts is not None:
+            Console().print(monitoring_table(self._alerts))
+            self._alerts = None
 
 
 def metric_name(name: str) -> str:

@@ -3,11 +3,13 @@
 from kedro.pipeline import Pipeline
 
 from recsys_kedro.pipelines import (
+    ab_testing,
     deployment,
     evaluation,
     feature_engineering,
     inference,
     ingestion,
+    monitoring,
     online_store,
     rollback,
     sampling,
@@ -27,5 +29,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "inference": inference.create_pipeline(),
         "online_store": online_store.create_pipeline(),
     }
-    on_demand = {"rollback": rollback.create_pipeline()}
+    on_demand = {
+        "ab_testing": ab_testing.create_pipeline(),
+        "monitoring": monitoring.create_pipeline(),
+        "rollback": rollback.create_pipeline(),
+    }
     return {"__default__": sum(stages.values(), Pipeline([])), **stages, **on_demand}

@@ -6,15 +6,34 @@ from pathlib import Path
 from kedro.utils import find_kedro_project
 from omegaconf.resolvers import oc
 
-from recsys_kedro.hooks import EpochMetrics, EvaluationSummary, MlflowByField, RunTags, RunTime
+from recsys_kedro.hooks import (
+    EpochMetrics,
+    EvaluationSummary,
+    ExperimentSummary,
+    MlflowByField,
+    MonitoringSummary,
+    RunLock,
+    RunTags,
+    RunTime,
+)
 
 # kedro-mlflow's hook is registered below, in a form that logs options by field.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-telemetry")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "1")
 
-# Kedro calls the last one first: MlflowByField has opened the run when the others log.
-HOOKS = (EvaluationSummary(), EpochMetrics(), RunTags(), RunTime(), MlflowByField())
+# Kedro calls the last one first: a run that may not start is not tracked, and MlflowByField has
+# opened the run when the others log.
+HOOKS = (
+    EvaluationSummary(),
+    ExperimentSummary(),
+    MonitoringSummary(),
+    EpochMetrics(),
+    RunTags(),
+    RunTime(),
+    MlflowByField(),
+    RunLock(),
+)
 
 
 def project_path() -> str:

@@ -8,7 +8,7 @@ from recsys_kedro.experiments.delta_method import cuped_slope
 from recsys_kedro.experiments.effect_tables import effect_table, effects_of, with_corrections
 from recsys_kedro.experiments.effects import compare
 from recsys_kedro.experiments.moments import moments_of_units
-from recsys_kedro.experiments.sequential import width_in_errors
+from recsys_kedro.experiments.sequential import always_valid_p_values, width_in_errors
 from recsys_kedro.experiments.unit_metrics import CTR, metric_named, sufficient_statistics
 
 REVENUE = metric_named("revenue_per_user")
@@ -84,6 +84,18 @@ def test_looks_get_always_valid_intervals(statistics):
     wider = width_in_errors(2_400, 4_800) / 1.96
     half, half_always = (r["difference_high"] - r["difference"] for r in (plain, always))
     assert half_always / half == pytest.approx(wider, rel=0.01)
+    distance = plain["difference"] / plain["difference_error"]
+    expected = always_valid_p_values(distance, 2_400, 4_800)
+    assert always["p_value"] == pytest.approx(expected)
+    assert always["p_value"] > plain["p_value"]
+
+
+def test_batches_count_for_their_users(statistics):
+    """600 batches of 10 users are looked at as 6,000 users, with the error of 600 units."""
+    plain = effect_table(statistics, "old").row(0, named=True)
+    batches = effect_table(statistics, "old", planned_units=6_000, users_per_unit=10)
+    half = batches["difference_high"][0] - batches["difference"][0]
+    assert half == pytest.approx(plain["difference_error"] * width_in_errors(6_000, 6_000))
 
 
 def test_segments_are_compared_within_themselves(totals):

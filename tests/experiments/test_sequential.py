@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from recsys_kedro.experiments.effects import compare
-from recsys_kedro.experiments.sequential import width_in_errors
+from recsys_kedro.experiments.sequential import always_valid_p_values, width_in_errors
 from recsys_kedro.experiments.simulated_units import simulate_looks
 
 REPLICATIONS, DAYS, USERS = 200, 14, 1_000
@@ -44,6 +44,21 @@ def test_before_the_least_units_nothing_is_known():
     assert width_in_errors(999, 10_000, least_units=1_000) == np.inf
     assert np.isfinite(width_in_errors(1_000, 10_000, least_units=1_000))
     assert width_in_errors(0, 10_000, least_units=0) == np.inf
+
+
+@given(st.floats(0.5, 0.999), st.floats(0, 8), st.integers(1_000, 50_000))
+def test_a_p_value_is_small_just_when_the_interval_leaves_out_0(confidence, distance, units):
+    width = width_in_errors(units, 10_000, confidence)
+    p_value = always_valid_p_values(distance, units, 10_000, confidence)
+    assert (p_value < 1 - confidence) == (distance > width) or distance == pytest.approx(width)
+
+
+def test_p_values_at_the_edges():
+    assert always_valid_p_values(50.0, 999, 10_000) == 1, "too few units to know anything"
+    assert always_valid_p_values(0.0, 5_000, 10_000) == 1
+    at_width = always_valid_p_values(width_in_errors(5_000, 10_000), 5_000, 10_000)
+    assert at_width == pytest.approx(0.05)
+    assert np.isnan(always_valid_p_values(np.nan, 5_000, 10_000))
 
 
 @pytest.mark.parametrize("returning", [False, True])

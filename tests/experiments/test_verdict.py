@@ -115,6 +115,19 @@ def test_a_lift_that_is_not_known_is_told_in_the_metrics_unit():
     assert "(+0.2, between +0.04 and +0.36)" in found.headline
 
 
+def test_a_stricter_interval_is_told_as_such():
+    plan = ExperimentPlan(planned_units=10_000, confidence=0.975)
+    evidence = Evidence(
+        check_split({"new": 10, "old": 10}, {"new": 1, "old": 1}), effect(BETTER), (), ENDS, ENDS
+    )
+    assert "misses the truth in 2.5% of experiments" in give_verdict(plan, evidence).reasons[0]
+
+
+def test_coverage_decides_nothing():
+    with pytest.raises(ValueError, match="coverage is of many lists, no user has it"):
+        ExperimentPlan(primary="coverage", planned_units=1)
+
+
 def test_the_plan_names_a_metric():
     with pytest.raises(ValueError, match="no metric 'money'"):
         ExperimentPlan(primary="money", planned_units=1)

@@ -20,17 +20,17 @@ class ServingLogDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         impressions:
           type: recsys_kedro.datasets.serving_log.ServingLogDataset
           table: impressions
-          folder: data/07_model_output/impressions
+          filepath: data/07_model_output/impressions
     """
 
     def __init__(
-        self, *, table: Table, folder: str, metadata: dict[str, Any] | None = None
+        self, *, table: Table, filepath: str, metadata: dict[str, Any] | None = None
     ) -> None:
         """Name the table and the folder.
 
         Args:
             table: ``impressions`` or ``served_inputs``.
-            folder: on this machine, the ``RECSYS_IMPRESSIONS_FOLDER`` of the servers.
+            filepath: a folder on this machine, the ``RECSYS_IMPRESSIONS_FOLDER`` of the servers.
             metadata: kept for Kedro's plugins.
 
         Raises:
@@ -39,7 +39,7 @@ class ServingLogDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         if table not in get_args(Table):
             msg = f"table is '{table}'; the log of a server has {', '.join(get_args(Table))}"
             raise DatasetError(msg)
-        self._table, self._folder = table, Path(folder)
+        self._table, self._folder = table, Path(filepath)
         self.metadata = metadata
 
     def load(self) -> pl.DataFrame:
@@ -67,4 +67,4 @@ class ServingLogDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         return self._folder.is_dir()
 
     def _describe(self) -> dict[str, Any]:
-        return {"table": self._table, "folder": str(self._folder)}
+        return {"table": self._table, "filepath": str(self._folder)}

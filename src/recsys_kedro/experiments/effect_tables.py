@@ -11,8 +11,8 @@ from recsys_kedro import columns as c
 from recsys_kedro.experiments import columns as e
 from recsys_kedro.experiments.corrections import benjamini_hochberg, holm
 from recsys_kedro.experiments.delta_method import cuped_slope
-from recsys_kedro.experiments.effects import CONFIDENCE, compare, cuped_saving
-from recsys_kedro.experiments.sequential import width_in_errors
+from recsys_kedro.experiments.effects import CONFIDENCE, Effect, compare, cuped_saving
+from recsys_kedro.experiments.sequential import always_valid_p_values, width_in_errors
 from recsys_kedro.experiments.unit_metrics import STATISTICS, moments_of
 
 Adjustment: TypeAlias = Literal["none", "cuped", "difference"]
@@ -44,12 +44,14 @@ def effect_table(
     adjustment: Adjustment = "none",
     confidence: float = CONFIDENCE,
     planned_units: float | None = None,
+    users_per_unit: float = 1.0,
 ) -> pl.DataFrame:
     """Each treatment against the control, for each metric and group.
 
     One row per metric, treatment and group (segment, position, day):
     ``metric, variant, <groups>, units, units_control, treatment, control, difference,
-    difference_low, difference_high, relative, relative_low, relative_high, p_value, saving``.
+    difference_error, difference_low, difference_high, relative, relative_low, relative_high,
+    p_value, saving``.
 
     Args:
         statistics: from :func:`.unit_metrics.sufficient_statistics`.
@@ -57,7 +59,8 @@ def effect_table(
         adjustment: ``cuped`` takes out what was so before the experiment; ``difference``
             subtracts it, see :func:`.daily.late_and_early_totals`.
         confidence: of the intervals.
-        planned_units: of both variants; given, the intervals are always valid.
+        planned_units: users of both variants; given, intervals and p-values are always valid.
+        users_per_unit: more than 1 where a unit is a batch of users.
 
     Raises:
         ValueError: if no unit has the control.
@@ -78,20 +81,14 @@ def effect_table(
     slope: NDArray[np.float64] | float = 1.0 if adjustment == "difference" else 0.0
     if adjustment == "cuped":
         slope = cuped_slope(treatment, base)
-    width = None if planned_units is None else width_in_errors(units, planned_units, confidence)
+    users = units * users_per_unit
+    width = None if planned_units is None else width_in_errors(users, planned_units, confidence)
     effect = compare(treatment, base, slope, confidence, width)
-    columns = {
-        "treatment": effect.treatment,
-        "control": effect.control,
-        "difference": effect.difference.value,
-        "difference_low": effect.difference.low,
-        "difference_high": effect.difference.high,
-        "relative": effect.relative.value,
-        "relative_low": effect.relative.low,
-        "relative_high": effect.relative.high,
-        "p_value": effect.p_value,
-        "saving": cuped_saving(compare(treatment, base), effect),
-    }
+    columns = _columns_of(effect) | {"saving": cuped_saving(compare(treatment, base), effect)}
+    if planned_units is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = effect.difference.value / effect.difference.error
+        columns["p_value"] = always_valid_p_values(distance, users, planned_units, confidence)
     named = pairs.select(e.METRIC, c.VARIANT, *groups[1:], e.UNITS, e.UNITS + _OF_CONTROL)
     return named.with_columns(pl.Series(name, values) for name, values in columns.items())
 
@@ -108,3 +105,18 @@ def effects_of(table: pl.DataFrame) -> list[MetricEffect]:
     """The rows of an effect table as objects."""
     names = [field.name for field in fields(MetricEffect)]
     return [MetricEffect(**row) for row in table.select(names).iter_rows(named=True)]
+
+
+def _columns_of(effect: Effect) -> dict[str, NDArray[np.float64]]:
+    return {
+        "treatment": effect.treatment,
+        "control": effect.control,
+        "difference": effect.difference.value,
+        "difference_error": effect.difference.error,
+        "difference_low": effect.difference.low,
+        "difference_high": effect.difference.high,
+        "relative": effect.relative.value,
+        "relative_low": effect.relative.low,
+        "relative_high": effect.relative.high,
+        "p_value": effect.p_value,
+    }

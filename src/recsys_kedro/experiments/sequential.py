@@ -43,10 +43,43 @@ def width_in_errors(
         confidence: chance that no interval of the whole experiment misses the truth.
         least_units: before them the interval is the whole line.
     """
-    alpha = 1 - confidence
     counted = np.asarray(units, dtype=np.float64)
-    tau_planned = -lambertw(-(alpha**2) / np.e, k=-1).real - 1
-    tau = counted / planned_units * tau_planned
+    tau = _tau(counted, planned_units, confidence)
     with np.errstate(divide="ignore"):  # without any unit the width is infinite
-        width = np.sqrt((1 + 1 / tau) * np.log((1 + tau) / alpha**2))
+        width = np.sqrt((1 + 1 / tau) * np.log((1 + tau) / (1 - confidence) ** 2))
     return np.where(counted < least_units, np.inf, width)
+
+
+def always_valid_p_values(
+    distance: ArrayLike,
+    units: ArrayLike,
+    planned_units: float,
+    confidence: float = CONFIDENCE,
+    least_units: float = LEAST_UNITS,
+) -> NDArray[np.float64]:
+    """The p-values that belong to the intervals: below ``1 - confidence`` just when 0 is outside.
+
+    The alpha at which the width is the distance: ``min(1, sqrt(1 + tau) exp(-z^2 tau / (2 (1 +
+    tau))))``, with tau as planned for ``confidence``.
+
+    Args:
+        distance: z, the estimate in standard errors.
+        units: of both variants, at each look.
+        planned_units: fixed before the first look.
+        confidence: for which the plan was made.
+        least_units: before them nothing is known, the p-value is 1.
+    """
+    counted = np.asarray(units, dtype=np.float64)
+    tau = _tau(counted, planned_units, confidence)
+    exponent = np.log1p(tau) - np.square(distance) * tau / (1 + tau)
+    p_values = np.minimum(np.exp(exponent / 2), 1.0)
+    return np.where(counted < least_units, 1.0, p_values)
+
+
+def _tau(
+    units: NDArray[np.float64], planned_units: float, confidence: float
+) -> NDArray[np.float64]:
+    alpha = 1 - confidence
+    tau_planned = -lambertw(-(alpha**2) / np.e, k=-1).real - 1
+    tau: NDArray[np.float64] = units / planned_units * tau_planned
+    return tau

@@ -6,7 +6,7 @@ denominator is the units themselves it is a mean. A new metric is one line in :d
 """
 
 from collections.abc import Collection, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ PRODUCTS: Final = tuple(f"sum_{PARTS[i]}_by_{PARTS[j]}" for i, j in PAIRS)
 STATISTICS: Final = (e.UNITS, *SUMS, *PRODUCTS)
 ONE: Final = "_one"
 NONE: Final = "_none"
+Measure: TypeAlias = Literal["share", "money", "minutes", "pages", "ms"]
 
 
 class Metric(NamedTuple):
@@ -29,26 +30,38 @@ class Metric(NamedTuple):
     numerator: str
     denominator: str | None
     label: str
+    measure: Measure
     more_is_better: bool = True
 
 
 METRICS: Final = (
-    Metric("ctr", e.CLICKS, e.IMPRESSIONS, "clicks per impression"),
-    Metric("conversion", e.BUYERS, None, "share of users who buy"),
-    Metric("average_order_value", e.REVENUE, e.ORDERS, "revenue per order"),
-    Metric("revenue_per_user", e.REVENUE, None, "revenue per user"),
-    Metric("recommended_revenue", e.RECOMMENDED_REVENUE, None, "credited revenue per user"),
-    Metric("session_time", e.SESSION_MINUTES, e.SESSIONS, "minutes per session"),
-    Metric("pages_per_session", e.PAGES, e.SESSIONS, "product pages per session"),
-    Metric("cart_abandonment", e.ABANDONED_SESSIONS, e.CART_SESSIONS, "carts left behind", False),
-    Metric("latency", e.LATENCY, e.ANSWERS, "mean latency in ms", False),
-    Metric("slow_share", e.SLOW_ANSWERS, e.ANSWERS, "share of slow answers", False),
-    Metric("fallback_share", e.FALLBACK_ANSWERS, e.ANSWERS, "answers by a fallback", False),
-    Metric("failure_share", e.FAILED_ANSWERS, e.ANSWERS, "answers after an error", False),
-    Metric("return_share", e.RETURNS, e.PURCHASES, "returns per purchase", False),
+    Metric("ctr", e.CLICKS, e.IMPRESSIONS, "clicks per impression", "share"),
+    Metric("conversion", e.BUYERS, None, "share of users who buy", "share"),
+    Metric("average_order_value", e.REVENUE, e.ORDERS, "revenue per order", "money"),
+    Metric("revenue_per_user", e.REVENUE, None, "revenue per user", "money"),
+    Metric(
+        "recommended_revenue", e.RECOMMENDED_REVENUE, None, "credited revenue per user", "money"
+    ),
+    Metric("session_time", e.SESSION_MINUTES, e.SESSIONS, "minutes per session", "minutes"),
+    Metric("pages_per_session", e.PAGES, e.SESSIONS, "product pages per session", "pages"),
+    Metric(
+        "cart_abandonment",
+        e.ABANDONED_SESSIONS,
+        e.CART_SESSIONS,
+        "carts left behind",
+        "share",
+        False,
+    ),
+    Metric("latency", e.LATENCY, e.ANSWERS, "mean latency in ms", "ms", False),
+    Metric("slow_share", e.SLOW_ANSWERS, e.ANSWERS, "share of slow answers", "share", False),
+    Metric(
+        "fallback_share", e.FALLBACK_ANSWERS, e.ANSWERS, "answers by a fallback", "share", False
+    ),
+    Metric("failure_share", e.FAILED_ANSWERS, e.ANSWERS, "answers after an error", "share", False),
+    Metric("return_share", e.RETURNS, e.PURCHASES, "returns per purchase", "share", False),
 )
 CTR: Final = METRICS[0]
-COVERAGE: Final = Metric("coverage", e.SHOWN_SHARE, None, "share of the products shown")
+COVERAGE: Final = Metric("coverage", e.SHOWN_SHARE, None, "share of the products shown", "share")
 
 
 def metric_named(name: str) -> Metric:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from recsys_kedro.experiments.checks import Guardrail, GuardrailCheck, Harm, SplitCheck
 from recsys_kedro.experiments.effect_tables import MetricEffect
 from recsys_kedro.experiments.effects import Estimate
-from recsys_kedro.experiments.unit_metrics import Metric, metric_named
+from recsys_kedro.experiments.unit_metrics import COVERAGE, Metric, metric_named
 from recsys_kedro.options import Options
 
 
@@ -36,8 +36,10 @@ class ExperimentPlan(Options):
     guardrails: tuple[Guardrail, ...] = ()
 
     @model_validator(mode="after")
-    def _primary_is_a_metric(self) -> Self:
-        metric_named(self.primary)
+    def _primary_is_a_metric_of_users(self) -> Self:
+        if metric_named(self.primary) is COVERAGE:
+            msg = f"primary: {COVERAGE.name} is of many lists, no user has it; make it a guardrail"
+            raise ValueError(msg)
         return self
 
 
@@ -86,15 +88,12 @@ def give_verdict(plan: ExperimentPlan, evidence: Evidence) -> Verdict:
     """
     metric = metric_named(plan.primary)
     if evidence.split.broken:
-        return Verdict(
-            Action.CANNOT_BE_JUDGED,
-            f"Cannot be judged: the split is broken. {_split_in_words(evidence.split)}",
-            (
-                "Users are missing in one variant, and those who are missing are hardly like the "
-                "others, so no figure below can be trusted.",
-                "Look for what one variant does differently before it logs: errors, time-outs, "
-                "redirects, caches, bots; then start again with a new salt.",
-            ),
+        return cannot_be_judged(
+            f"the split is broken. {_split_in_words(evidence.split)}",
+            "Users are missing in one variant, and those who are missing are hardly like the "
+            "others, so no figure below can be trusted.",
+            "Look for what one variant does differently before it logs: errors, time-outs, "
+            "redirects, caches, bots; then start again with a new salt.",
         )
     action, why = _decide(plan, evidence, metric)
     reasons = [
@@ -106,6 +105,12 @@ def give_verdict(plan: ExperimentPlan, evidence: Evidence) -> Verdict:
         _looks_in_words(plan),
     ]
     return Verdict(action, f"{action}{why}", tuple(reasons))
+
+
+def cannot_be_judged(why: str, *reasons: str) -> Verdict:
+    """The verdict where the figures do not bear one; ``why`` is a sentence."""
+    action = Action.CANNOT_BE_JUDGED
+    return Verdict(action, f"{action}: {why}", reasons)
 
 
 def _decide(plan: ExperimentPlan, evidence: Evidence, metric: Metric) -> tuple[Action, str]:
@@ -142,7 +147,7 @@ def _primary_in_words(metric: Metric, effect: MetricEffect, plan: ExperimentPlan
     figures = f"{_number(effect.treatment)} against {_number(effect.control)}, {_lift(effect)}"
     if effect.difference_low <= 0 <= effect.difference_high:
         return f"{metric.label}: {figures}, {users}. No difference at all would fit as well."
-    missed = f"{1 - plan.confidence:.0%} of experiments"
+    missed = f"{100 * (1 - plan.confidence):.2g}% of experiments"
     return f"{metric.label}: {figures}, {users}. Such an interval misses the truth in {missed}."
 
 

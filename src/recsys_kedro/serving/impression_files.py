@@ -28,6 +28,7 @@ import orjson
 import polars as pl
 
 from recsys_kedro import columns as c
+from recsys_kedro.ranking.onboarding import ONBOARDING
 from recsys_kedro.schemas import IMPRESSIONS, SERVED_INPUTS
 from recsys_kedro.serving.histories import SENT, Asked
 from recsys_kedro.serving.impressions import ShownAnswer
@@ -266,7 +267,7 @@ def _inputs(asked: Asked) -> dict[str, Any]:
         c.EVENT_TYPE: history[c.EVENT_TYPE].to_list(),
         c.EVENT_TIME: history[c.TIMESTAMP].to_list(),
         c.PRICE: history[c.PRICE].to_list(),
-        c.SENT: int((history[c.SESSION_ID] == SENT).sum()),
+        c.SENT: int(history[c.SESSION_ID].is_in([SENT, ONBOARDING]).sum()),
         c.PROFILE: orjson.dumps(dict(asked.profile), option=orjson.OPT_SERIALIZE_NUMPY).decode(),
     }
 

@@ -1,0 +1,1 @@
+"""What served recommendations do, window by window: figures, drift, skew, and what is alarming."""
