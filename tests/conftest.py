@@ -13,6 +13,8 @@ from recsys_kedro.simulation.shop import Shop, simulate_shop
 from recsys_kedro.splits import SplitOptions, TimeSplit, make_time_split
 from recsys_kedro.training_lists import SamplingOptions, TrainingLists, build_training_lists
 
+pytest_plugins = ["servers.kafka", "servers.object_store", "servers.postgres"]
+
 
 @pytest.fixture(scope="session")
 def shop_options() -> SimulationOptions:

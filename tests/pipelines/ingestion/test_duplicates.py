@@ -2,6 +2,7 @@ import polars as pl
 
 from recsys_kedro import columns as c
 from recsys_kedro.pipelines.ingestion.duplicates import duplicate_of
+from recsys_kedro.streams.options import KAFKA_OFFSET, KAFKA_PARTITION
 
 
 def test_exact_and_same_id_and_neither():
@@ -25,3 +26,11 @@ def test_rows_without_ids_that_differ_are_all_kept():
     kinds = duplicate_of(raw, pl.Series([None, None], dtype=pl.String))
 
     assert kinds.to_list() == [None, None]
+
+
+def test_where_a_broker_had_a_row_does_not_make_it_another_event():
+    raw = pl.DataFrame({"product": ["p", "p"], KAFKA_PARTITION: [0, 1], KAFKA_OFFSET: [7, 8]})
+
+    kinds = duplicate_of(raw, pl.Series([None, None], dtype=pl.String))
+
+    assert kinds.to_list() == [None, "exact"]

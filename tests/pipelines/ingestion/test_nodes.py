@@ -11,14 +11,18 @@ from recsys_kedro.pipelines.ingestion.nodes import (
     build_events,
     build_products,
     build_users,
+    land_events,
     report_ingestion,
     screen_events,
 )
 from recsys_kedro.pipelines.ingestion.options import ExclusionRule, IngestionOptions, ShopOptions
+from recsys_kedro.streams.landing import LandingReport
+from recsys_kedro.streams.options import LandingOptions
 
 OPTIONS = IngestionOptions(
     shop="mine", event_type_aliases={"view": c.PRODUCT_VIEW}, max_rejected_share=0.5
 )
+NOT_LANDED = LandingReport(topic="events")
 NO_TABLE = pl.DataFrame(schema={c.SOURCE_ROW: pl.Int64})
 
 
@@ -46,8 +50,15 @@ def read(tmp_path):
     return write_and_read
 
 
+def test_without_a_broker_nothing_is_landed_and_the_report_says_so(tmp_path):
+    report = land_events(LandingOptions(folder=str(tmp_path)))
+    assert report == LandingReport(topic="events", note=report.note)
+    assert "bootstrap_servers is empty" in report.note
+    assert not any(tmp_path.iterdir())
+
+
 def test_views_of_the_source_arrive_as_product_views_with_context_at_top_level(read):
-    screened = screen_events(read(event()), OPTIONS, None)
+    screened = screen_events(read(event()), OPTIONS, None, NOT_LANDED)
 
     events = build_events(screened.events, OPTIONS)
 
@@ -71,7 +82,7 @@ def test_every_row_is_kept_rejected_excluded_or_a_duplicate(read):
         event(product_id="p3"),
     )
 
-    screened = screen_events(raw, options, None)
+    screened = screen_events(raw, options, None, NOT_LANDED)
 
     assert screened.counts == {
         "rows_read": 7,
@@ -92,13 +103,13 @@ def test_late_rows_are_accepted_and_sorted_with_ties_in_source_order(read):
         event(product_id="other", user_id="a"),
     )
 
-    events = build_events(screen_events(raw, OPTIONS, None).events, OPTIONS)
+    events = build_events(screen_events(raw, OPTIONS, None, NOT_LANDED).events, OPTIONS)
 
     assert events[c.PRODUCT_ID].to_list() == ["other", "tie_1", "tie_2", "late"]
 
 
 def test_too_many_bad_rows_stop_the_run_after_they_are_kept(read):
-    screened = screen_events(read(event(), event(user_id="")), OPTIONS, None)
+    screened = screen_events(read(event(), event(user_id="")), OPTIONS, None, NOT_LANDED)
     strict = OPTIONS.model_copy(update={"max_rejected_share": 0.4})
 
     assert admit_events(*screened, OPTIONS) is screened.events
@@ -111,7 +122,7 @@ def test_excluded_rows_do_not_dilute_the_share(read):
     options = OPTIONS.model_copy(update={"shops": {"mine": shop}})
     bots = [event(user_id="bot", product_id=f"p{number}") for number in range(8)]
     screened = screen_events(
-        read(*bots, event(), event(user_id=""), event(user_id="")), options, None
+        read(*bots, event(), event(user_id=""), event(user_id="")), options, None, NOT_LANDED
     )
 
     with pytest.raises(ValueError, match=r"66\.67% of 3 rows"):
@@ -121,14 +132,15 @@ def test_excluded_rows_do_not_dilute_the_share(read):
 def test_nothing_left_is_an_error(read):
     shop = ShopOptions(exclude=[ExclusionRule(name="all", column="user_id", matches=".")])
     options = OPTIONS.model_copy(update={"shops": {"mine": shop}})
-    screened = screen_events(read(event()), options, None)
+    screened = screen_events(read(event()), options, None, NOT_LANDED)
 
     with pytest.raises(ValueError, match=r"none of 1 rows is left.*'all': 1"):
         admit_events(*screened, options)
 
 
 def test_products_and_users_hold_everybody_of_table_and_events(read):
-    admitted = screen_events(read(event(), event(product_id="p2")), OPTIONS, None).events
+    raw = read(event(), event(product_id="p2"))
+    admitted = screen_events(raw, OPTIONS, None, NOT_LANDED).events
     raw_products = pl.DataFrame({c.PRODUCT_ID: ["p1", "p9"], c.CATEGORY: ["own", "own"]})
     raw_users = pl.DataFrame({c.USER_ID: ["u9"], c.SEGMENT: ["gold"]})
     events = build_events(admitted, OPTIONS)
@@ -147,7 +159,7 @@ def test_products_and_users_hold_everybody_of_table_and_events(read):
 
 
 def test_report_is_json_and_adds_up(read):
-    screened = screen_events(read(event(), event(product_id="p2")), OPTIONS, None)
+    screened = screen_events(read(event(), event(product_id="p2")), OPTIONS, None, NOT_LANDED)
     events = build_events(screened.events, OPTIONS)
     products = build_products(screened.events, NO_TABLE, OPTIONS)
 
@@ -164,7 +176,7 @@ def test_report_is_json_and_adds_up(read):
 
 def test_the_same_source_gives_the_same_tables(read):
     raw = read(*[event(product_id=f"p{n % 5}", timestamp=f"2025-10-{n + 1:02}") for n in range(20)])
-    first, second = (screen_events(raw, OPTIONS, None).events for _ in range(2))
+    first, second = (screen_events(raw, OPTIONS, None, NOT_LANDED).events for _ in range(2))
 
     assert build_events(first, OPTIONS).equals(build_events(second, OPTIONS))
     assert build_products(first, NO_TABLE, OPTIONS).equals(

@@ -12,6 +12,7 @@ from kedro.runner import SequentialRunner
 from recsys_kedro import columns as c
 from recsys_kedro.pipelines.ingestion import create_pipeline
 from recsys_kedro.pipelines.ingestion.options import IngestionOptions
+from recsys_kedro.streams.options import LandingOptions
 
 PROJECT = Path(__file__).parents[3]
 TEST_START = datetime(2011, 11, 11, tzinfo=UTC)
@@ -43,6 +44,7 @@ def tables(config, tmp_path_factory):
         entries[name] = {**entry, **path}
     catalog = DataCatalog.from_config(entries)
     catalog["params:ingestion"] = IngestionOptions(**config["parameters"]["ingestion"])
+    catalog["params:landing"] = LandingOptions(folder="unused")
     catalog["params:run_time"] = None
     SequentialRunner().run(create_pipeline(), catalog)
     names = ["events", "products", "users", "rejected_events", "ingestion_report"]

@@ -11,6 +11,7 @@ from kedro.runner import SequentialRunner
 from recsys_kedro import columns as c
 from recsys_kedro.pipelines.ingestion import create_pipeline
 from recsys_kedro.pipelines.ingestion.options import IngestionOptions
+from recsys_kedro.streams.options import LandingOptions
 
 CONF = Path(__file__).parents[3] / "conf"
 GLOBALS = """
@@ -80,6 +81,7 @@ def run(conf, env):
     )
     catalog = DataCatalog.from_config(loader["catalog"])
     catalog["params:ingestion"] = IngestionOptions(**loader["parameters"]["ingestion"])
+    catalog["params:landing"] = LandingOptions(folder="unused")
     catalog["params:run_time"] = "2026-01-01T00:00:00Z"
     SequentialRunner().run(create_pipeline(), catalog)
     names = ["events", "products", "users", "rejected_events", "ingestion_report"]

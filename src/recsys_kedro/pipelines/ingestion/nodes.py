@@ -1,5 +1,7 @@
 """From a shop's raw tables to the data contract, step by step."""
 
+import logging
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -21,6 +23,11 @@ from recsys_kedro.pipelines.ingestion.validate import (
     rejected_rows,
     rejection_reasons,
 )
+from recsys_kedro.streams.landing import LandingReport, land
+from recsys_kedro.streams.options import LandingOptions
+
+LOGGER = logging.getLogger(__name__)
+ROWS_AT_ONCE = 1_000_000  # are judged; bounds the memory for what a row is told apart by
 
 
 class Screened(NamedTuple):
@@ -39,8 +46,29 @@ class Screened(NamedTuple):
     counts: dict[str, Any]
 
 
+class _Judged(NamedTuple):
+    """Some rows of the source, told apart: ``excluded`` names the rule, by row."""
+
+    events: pl.DataFrame
+    rejected: pl.DataFrame
+    excluded: pl.Series
+    good: pl.Series
+
+
+def land_events(options: LandingOptions) -> LandingReport:
+    """Land what the topic has, if a broker is configured; see :func:`.streams.landing.land`."""
+    if options.bootstrap_servers:
+        return land(options)
+    note = "nothing is landed: landing.bootstrap_servers is empty"
+    LOGGER.info(note)
+    return LandingReport(topic=options.topic, note=note)
+
+
 def screen_events(
-    raw_events: pl.DataFrame, options: IngestionOptions, run_time: str | None
+    raw_events: pl.DataFrame,
+    options: IngestionOptions,
+    run_time: str | None,
+    landing_report: LandingReport,
 ) -> Screened:
     """Read every source row as an event and tell the good ones from the rest.
 
@@ -48,18 +76,22 @@ def screen_events(
         raw_events: as the shop wrote them.
         options: how the shop writes, and what it excludes.
         run_time: ISO 8601; later events are refused. Empty: no such check.
+        landing_report: not read; it makes a run land before the raw events are loaded.
 
     Raises:
         ValueError: a column that is mapped or indispensable is not there.
     """
-    excluded = excluded_by(raw_events, options)
-    normalised = normalise_events(raw_events, options)
-    reasons = rejection_reasons(normalised, options, as_utc(run_time))
-    reasons = reasons.set(excluded.is_not_null(), None)
-    rejected = rejected_rows(raw_events, normalised[c.SOURCE_ROW], reasons)
-    good = excluded.is_null() & reasons.is_null()
-    events = normalised.filter(good).select(c.SOURCE_ROW, *EVENT_COLUMNS)
-    duplicate = duplicate_of(raw_events.filter(good), events[c.EVENT_ID])
+    rows = raw_events
+    if c.SOURCE_ROW not in rows.columns:
+        rows = rows.with_row_index(c.SOURCE_ROW, offset=1)
+    latest = as_utc(run_time)
+    blocks = list(rows.iter_slices(ROWS_AT_ONCE)) or [rows]
+    judged = [_judge(block, options, latest) for block in blocks]
+    events = pl.concat([part.events for part in judged])
+    rejected = pl.concat([part.rejected for part in judged])
+    excluded = pl.concat([part.excluded for part in judged])
+    good = pl.concat([part.good for part in judged])
+    duplicate = duplicate_of(rows.filter(good), events[c.EVENT_ID])
     events = events.filter(duplicate.is_null())
     counts = {
         "rows_read": raw_events.height,
@@ -69,6 +101,17 @@ def screen_events(
         "kept": events.height,
     }
     return Screened(events, rejected, counts)
+
+
+def _judge(raw: pl.DataFrame, options: IngestionOptions, latest: datetime | None) -> _Judged:
+    excluded = excluded_by(raw, options)
+    normalised = normalise_events(raw, options)
+    reasons = rejection_reasons(normalised, options, latest)
+    reasons = reasons.set(excluded.is_not_null(), None)
+    rejected = rejected_rows(raw, normalised[c.SOURCE_ROW], reasons)
+    good = excluded.is_null() & reasons.is_null()
+    events = normalised.filter(good).select(c.SOURCE_ROW, *EVENT_COLUMNS)
+    return _Judged(events, rejected, excluded, good)
 
 
 def admit_events(

@@ -7,6 +7,7 @@ from recsys_kedro.pipelines.ingestion.nodes import (
     build_events,
     build_products,
     build_users,
+    land_events,
     report_ingestion,
     screen_events,
 )
@@ -16,9 +17,10 @@ def create_pipeline() -> Pipeline:
     """Raw tables in; events, products, users, the rejected rows and a report out."""
     return Pipeline(
         [
+            Node(land_events, "params:landing", "landing_report", name="land_events"),
             Node(
                 screen_events,
-                ["raw_events", "params:ingestion", "params:run_time"],
+                ["raw_events", "params:ingestion", "params:run_time", "landing_report"],
                 ["screened_events", "rejected_events", "screening"],
                 name="screen_events",
             ),
