@@ -18,8 +18,8 @@ from recsys_kedro.ranking.onboarding import Quiz
 from recsys_kedro.ranking.rules import Rules
 from recsys_kedro.serving.cache import ListCache, LocalCache, RedisCache
 from recsys_kedro.serving.health import Health
-from recsys_kedro.serving.impression_files import ParquetImpressions
-from recsys_kedro.serving.impressions import ImpressionLog
+from recsys_kedro.serving.impression_files import ParquetImpressions, answer_line
+from recsys_kedro.serving.impressions import ImpressionLog, ImpressionSink
 from recsys_kedro.serving.json_logs import configure_logging
 from recsys_kedro.serving.metrics_port import MetricsPort
 from recsys_kedro.serving.options import ServingOptions
@@ -31,6 +31,8 @@ from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.serving.store import SnapshotStore
 from recsys_kedro.serving.telemetry import Telemetry
 from recsys_kedro.serving.variants import aliases_of, registered_folder
+from recsys_kedro.streams.impressions_sink import KafkaImpressions
+from recsys_kedro.streams.options import Connection
 
 LOGGER = logging.getLogger(__name__)
 
@@ -161,14 +163,27 @@ def _cache(options: ServingOptions, link: RedisLink | None) -> ListCache | None:
 def _impressions(
     options: ServingOptions, telemetry: Telemetry, health: Health
 ) -> ImpressionLog | None:
-    if options.impressions_folder is None:
+    sink = _sink(options)
+    if sink is None:
         return None
-    sink = ParquetImpressions(
-        options.impressions_folder, options.impressions_rows_per_file, options.impressions_seconds
-    )
     log = ImpressionLog(sink, options.impressions_queue, telemetry)
     health.watch("impressions", lambda: log.problem)
     return log
+
+
+def _sink(options: ServingOptions) -> ImpressionSink | None:
+    if options.impressions_topic:
+        connection = Connection(
+            bootstrap_servers=options.kafka_bootstrap_servers, client=options.kafka_client
+        )
+        return KafkaImpressions(
+            connection, options.impressions_topic, options.impressions_timeout_s, answer_line
+        )
+    if options.impressions_folder is None:
+        return None
+    return ParquetImpressions(
+        options.impressions_folder, options.impressions_rows_per_file, options.impressions_seconds
+    )
 
 
 def _watch(link: RedisLink, telemetry: Telemetry, health: Health) -> None:

@@ -70,7 +70,7 @@ class ParquetImpressions:
 
     def write(self, shown: Sequence[ShownAnswer]) -> None:
         """See :meth:`ImpressionSink.write`."""
-        lines = b"".join(_line(each) for each in shown)
+        lines = b"".join(answer_line(each) for each in shown)
         if self._journal is None:
             self._journal = _Journal.create(self._folder)
         self._journal.append(lines)
@@ -228,7 +228,8 @@ class _Journal:
         self._size += len(lines)
 
 
-def _line(shown: ShownAnswer) -> bytes:
+def answer_line(shown: ShownAnswer) -> bytes:
+    """An answer as a line of JSON."""
     answer, items = shown.answer, shown.answer.items
     return orjson.dumps(
         {

@@ -4,11 +4,14 @@
 to the model travels with the model; here is only what differs from server to server.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recsys_kedro.streams.options import Setting, refuse_own_settings
 
 
 class ServingOptions(BaseSettings):
@@ -31,6 +34,16 @@ class ServingOptions(BaseSettings):
     cache_seconds: float = Field(300, gt=0, description="how long a ranked list may be reused")
     impressions_folder: Path | None = Field(
         None, description="where Parquet files of what was shown go; empty: not logged"
+    )
+    impressions_topic: str = Field(
+        "", description="Kafka topic that what was shown goes to, in place of the folder"
+    )
+    impressions_timeout_s: float = Field(
+        10, gt=0, description="for the delivery of some answers to the topic, seconds"
+    )
+    kafka_bootstrap_servers: str = Field("", description="host:port[,host:port …]")
+    kafka_client: Mapping[str, Setting] = Field(
+        default_factory=dict, description="JSON object of further settings, by librdkafka's names"
     )
     impressions_rows_per_file: int = Field(
         100_000, ge=1, description="shown products after which a Parquet file is made"
@@ -66,3 +79,12 @@ class ServingOptions(BaseSettings):
         "epsilon_greedy", description="see ranking.exploration"
     )
     exploration: float = Field(0.0, ge=0, le=0.5, description="share of explored positions")
+
+    _own_settings = field_validator("kafka_client")(refuse_own_settings)
+
+    @model_validator(mode="after")
+    def _a_topic_has_a_broker(self) -> Self:
+        if self.impressions_topic and not self.kafka_bootstrap_servers:
+            msg = "RECSYS_IMPRESSIONS_TOPIC needs RECSYS_KAFKA_BOOTSTRAP_SERVERS"
+            raise ValueError(msg)
+        return self
