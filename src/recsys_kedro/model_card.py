@@ -7,9 +7,9 @@ from recsys_kedro import columns as c
 from recsys_kedro.fitting import CHOSEN_AT, SCORE
 from recsys_kedro.options import Options
 from recsys_kedro.promotion import Promotion
+from recsys_kedro.report_pages import is_made_up
 from recsys_kedro.splits import TimeSplit
 
-MADE_UP_SHOPS = ("simulated", "test")
 LIMITS = """Ranks the products of this shop for its users. Users without any event get popular
 products. It knows nothing that happened after its data; recent events may come with a request.
 Not meant for decisions about people."""
@@ -37,13 +37,14 @@ class ModelCard(Options):
             origin: what the model was made from: numbers of rows, digests, commit.
         """
         recipe = self.promotion.recipe
-        made_up = "simulated, not of real shoppers" if self._is_made_up() else "as it was ingested"
+        is_real = not is_made_up(self.shop)
+        data = "as it was ingested" if is_real else "simulated, not of real shoppers"
         return "\n".join(
             [
                 f"# {recipe.model} for {self.shop}",
                 "",
                 "## Data",
-                f"Data of the shop `{self.shop}`: {made_up}. "
+                f"Data of the shop `{self.shop}`: {data}. "
                 f"Fitted on all events before {self.split.as_of.isoformat()}.",
                 "",
                 *(f"- {name}: {value}" for name, value in origin.items()),
@@ -64,9 +65,6 @@ class ModelCard(Options):
                 f"```json\n{json.dumps(recipe.settings, indent=2)}\n```",
             ]
         )
-
-    def _is_made_up(self) -> bool:
-        return self.shop.startswith(MADE_UP_SHOPS)
 
     def _figures(self) -> list[str]:
         """A line per window and task."""

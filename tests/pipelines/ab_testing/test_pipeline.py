@@ -32,7 +32,7 @@ def catalog(tmp_path):
     entries = {}
     for name in {*pipeline.inputs(), *pipeline.all_outputs()} & config.keys():
         entry = config[name]
-        path = {key: str(tmp_path / entry[key]) for key in ("filepath", "folder") if key in entry}
+        path = {"filepath": str(tmp_path / entry["filepath"])} if "filepath" in entry else {}
         entries[name] = entry | path
     return DataCatalog.from_config(entries)
 

@@ -55,13 +55,6 @@ def test_the_same_evaluation_gives_the_same_page(page, shop, context):
     assert render_report(shop.evaluate(), context) == page
 
 
-@pytest.mark.parametrize(
-    ("name", "made_up"), [("simulated_large", True), ("test", True), ("online_retail", False)]
-)
-def test_a_shop_is_made_up_by_its_name(context, name, made_up):
-    assert replace(context, shop=name).made_up == made_up
-
-
 def test_a_made_up_shop_is_called_simulated_and_its_name_cannot_inject_markup(page, shop, context):
     made_up = render_report(shop.evaluate(), replace(context, shop="simulated <script>"))
     assert "SIMULATED DATA" in made_up

@@ -33,14 +33,15 @@ def monitor(plant, options, config, tmp_path):
         names = create_pipeline().datasets()
         entries = {name: entry for name, entry in config["catalog"].items() if name in names}
         for entry in entries.values():
-            for key in {"filepath", "folder"} & set(entry):
-                entry[key] = str(tmp_path / Path(entry[key]).relative_to("data/test"))
+            if "filepath" in entry:
+                path = Path(entry["filepath"]).relative_to("data/test")
+                entry["filepath"] = str(tmp_path / path)
         for table, prefix in ((log.impressions, "impressions"), (log.served_inputs, "inputs")):
             time = c.TIMESTAMP if prefix == "impressions" else c.AS_OF
             dated = table.with_columns(pl.col(time).dt.date().alias("date"))
             for (day,), rows in dated.partition_by("date", as_dict=True, include_key=False).items():
                 path = (
-                    Path(entries["impressions"]["folder"]) / f"date={day}" / f"{prefix}-7.parquet"
+                    Path(entries["impressions"]["filepath"]) / f"date={day}" / f"{prefix}-7.parquet"
                 )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 rows.write_parquet(path)

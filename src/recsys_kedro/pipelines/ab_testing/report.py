@@ -1,10 +1,9 @@
 """The experiments as one HTML page that needs nothing else: no network, no other file."""
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from recsys_kedro.experiments.results import (
@@ -32,8 +31,8 @@ from recsys_kedro.pipelines.ab_testing.report_plots import (
     position_plot,
     segment_plot,
 )
+from recsys_kedro.report_pages import render_page
 
-MADE_UP_SHOPS: Final = ("simulated", "test", "ab_demo")
 _PRIMARY, _GUARDRAIL = "decides", "guardrail"
 _CONCLUSIONS: Final = {
     "better": "better",
@@ -98,25 +97,13 @@ def render_report(results: ExperimentResults, options: AbTestingOptions, shop: s
         shop: what the shop is called; a made-up one is shown as such.
     """
     views = [_view(name, result, results) for name, result in results.experiments.items()]
-    return _template().render(
+    return render_page(
+        __package__,
+        shop,
         results=results,
         options=options,
-        shop=shop,
-        made_up=shop.startswith(MADE_UP_SHOPS),
         experiments=views,
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("recsys_kedro.pipelines.ab_testing"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja")
 
 
 def _view(name: str, result: ExperimentResult, results: ExperimentResults) -> ExperimentView:

@@ -1,10 +1,8 @@
 """The evaluation as one HTML page that needs nothing else: no network, no other file."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from recsys_kedro.metrics.evaluation import HEADLINE, HYBRID, Evaluation, Figure, TaskEvaluation
@@ -17,9 +15,8 @@ from recsys_kedro.pipelines.evaluation.report_plots import (
     trade_off_plot,
 )
 from recsys_kedro.pipelines.evaluation.verdict import give_verdict
+from recsys_kedro.report_pages import render_page
 from recsys_kedro.splits import TimeSplit
-
-MADE_UP_SHOPS: Final = ("simulated", "test")
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,6 @@ class ReportContext:
     past_users: int
     products: int
 
-    @property
-    def made_up(self) -> bool:
-        """Whether the shop is simulated."""
-        return self.shop.startswith(MADE_UP_SHOPS)
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -95,7 +87,9 @@ def render_report(evaluation: dict[str, Any], context: ReportContext) -> str:
         context: what to say about how it was made.
     """
     parsed = Evaluation.model_validate(evaluation)
-    return _template().render(
+    return render_page(
+        __package__,
+        context.shop,
         context=context,
         evaluation=parsed,
         verdict=give_verdict(parsed),
@@ -111,18 +105,6 @@ def render_report(evaluation: dict[str, Any], context: ReportContext) -> str:
             "trade_offs": Markup(trade_off_plot(parsed)),
         },
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("recsys_kedro.pipelines.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja")
 
 
 def _headline_rows(task: TaskEvaluation) -> dict[str, list[Cell]]:

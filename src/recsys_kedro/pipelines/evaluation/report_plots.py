@@ -4,7 +4,6 @@ A model keeps its shape throughout; colour only says its part (hybrid, best base
 other), so the pictures also read in grey and to the colour-blind. Colours: Okabe and Ito.
 """
 
-import io
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -24,6 +23,8 @@ from recsys_kedro.metrics.evaluation import (
     Slice,
     TaskEvaluation,
 )
+from recsys_kedro.plotting import BLUE, INK, ORANGE, SOFT, STYLE
+from recsys_kedro.plotting.svg import svg_text
 
 TASK_TITLES: Final = {
     c.TASK_ALL: "All products (repeats count)",
@@ -31,32 +32,14 @@ TASK_TITLES: Final = {
 }
 MOST_GROUPS: Final = 8
 
-_INK, _SOFT, _FAINT = "#1c2733", "#66717d", "#dfe3e8"
-_HYBRID_COLOUR, _BASELINE_COLOUR = "#0072B2", "#D55E00"
 _SHAPES: Final = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
-_STYLE: Final[dict[str, Any]] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _SOFT,
-    "axes.titlelocation": "left",
+_STYLE: Final[dict[Any, Any]] = STYLE | {
     "axes.titlesize": 11,
-    "axes.titleweight": "bold",
     "axes.titlepad": 10,
     "figure.constrained_layout.h_pad": 0.09,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.spines.left": False,
-    "axes.grid": True,
     "axes.grid.axis": "x",
-    "axes.axisbelow": True,
-    "grid.color": _FAINT,
-    "xtick.color": _SOFT,
-    "ytick.color": _INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
+    "ytick.color": INK,
     "svg.fonttype": "path",
 }
 _TRADE_OFFS: Final = (
@@ -106,7 +89,7 @@ def slice_plot(evaluation: Evaluation) -> str:
             for row, slices in enumerate(names):
                 _draw_slices(axes[row][column], task, slices)
         _add_legend(canvas, evaluation)
-        return _svg(canvas)
+        return svg_text(canvas)
 
 
 def trade_off_plot(evaluation: Evaluation) -> str:
@@ -122,7 +105,7 @@ def trade_off_plot(evaluation: Evaluation) -> str:
                 _draw_trade_off(axis, task, metric, scale)
                 axis.set_xlabel(label, fontsize=9, loc="left")
         _add_legend(canvas, evaluation)
-        return _svg(canvas)
+        return svg_text(canvas)
 
 
 def _panels(evaluation: Evaluation, draw: Callable[[Axes, TaskEvaluation], None]) -> str:
@@ -133,7 +116,7 @@ def _panels(evaluation: Evaluation, draw: Callable[[Axes, TaskEvaluation], None]
         for axis, (name, task) in zip(axes, evaluation.tasks.items(), strict=True):
             draw(axis, task)
             axis.set_title(f"{TASK_TITLES[name]}, {task.users:,} users")
-        return _svg(canvas)
+        return svg_text(canvas)
 
 
 def _draw_forest(axis: Axes, task: TaskEvaluation) -> None:
@@ -141,7 +124,7 @@ def _draw_forest(axis: Axes, task: TaskEvaluation) -> None:
     _draw_rows(axis, task, task.ranking, figures)
     baseline = task.differences.baseline
     if baseline is not None:
-        axis.axvline(task.headline(baseline), color=_BASELINE_COLOUR, lw=1, ls="--", zorder=1)
+        axis.axvline(task.headline(baseline), color=ORANGE, lw=1, ls="--", zorder=1)
     axis.set_xlim(left=0)
     axis.set_xlabel("NDCG@10, mean over users (bar: bootstrap interval)", loc="left")
 
@@ -149,7 +132,7 @@ def _draw_forest(axis: Axes, task: TaskEvaluation) -> None:
 def _draw_differences(axis: Axes, task: TaskEvaluation) -> None:
     models = [model for model in task.ranking if model in task.differences.models]
     _draw_rows(axis, task, models, [task.differences.models[model] for model in models], sign="+")
-    axis.axvline(0, color=_INK, lw=1, zorder=1)
+    axis.axvline(0, color=INK, lw=1, zorder=1)
     axis.set_xlabel(f"NDCG@10 minus that of {task.differences.baseline}, user by user", loc="left")
 
 
@@ -231,8 +214,8 @@ def _largest(groups: dict[str, Slice]) -> dict[str, Slice]:
 
 def _colour(task: TaskEvaluation, model: str) -> str:
     if model == HYBRID:
-        return _HYBRID_COLOUR
-    return _BASELINE_COLOUR if model == task.differences.baseline else _SOFT
+        return BLUE
+    return ORANGE if model == task.differences.baseline else SOFT
 
 
 def _shape(models: Sequence[str], model: str) -> str:
@@ -260,11 +243,11 @@ def _add_legend(canvas: Canvas, evaluation: Evaluation) -> None:
     models = sorted({model for task in evaluation.tasks.values() for model in task.models})
     handles = []
     for model in models:
-        colour = _HYBRID_COLOUR if model == HYBRID else _SOFT
+        colour = BLUE if model == HYBRID else SOFT
         look = {"mec": colour, "mfc": colour if model == HYBRID else "white", "mew": 1.4}
         handles.append(_legend_entry(model, marker=_shape(models, model), ms=7, **look))
     best = _legend_entry("best baseline of the task", marker="_", ms=14, mew=4)
-    best.set_color(_BASELINE_COLOUR)
+    best.set_color(ORANGE)
     handles.append(best)
     canvas.legend(
         handles=handles,
@@ -277,10 +260,3 @@ def _add_legend(canvas: Canvas, evaluation: Evaluation) -> None:
 
 def _legend_entry(label: str, **look: Any) -> Line2D:
     return Line2D([], [], ls="", label=label, **look)
-
-
-def _svg(canvas: Canvas) -> str:
-    """The picture without XML declaration and date, so that the same figures give the same text."""
-    text = io.StringIO()
-    canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]

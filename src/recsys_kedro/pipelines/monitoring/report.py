@@ -1,10 +1,8 @@
 """The monitoring as one HTML page that needs nothing else: no network, no other file."""
 
-from functools import cache
 from typing import Final, NamedTuple
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from recsys_kedro.monitoring import columns as m
@@ -12,9 +10,9 @@ from recsys_kedro.monitoring.alerts import MonitoringAlerts, Status
 from recsys_kedro.monitoring.figures import FIGURES, in_words
 from recsys_kedro.pipelines.monitoring.options import MonitoringOptions
 from recsys_kedro.pipelines.monitoring.report_plots import drift_plot, part_plot, series_plot
+from recsys_kedro.report_pages import render_page
 
 MOST_TOLD: Final = 8  # alarms in the heading; the table has all
-MADE_UP_SHOPS: Final = ("simulated", "test")
 SYMBOLS: Final = {
     Status.ALERT: "\N{BLACK UP-POINTING TRIANGLE}",
     Status.WARNING: "\N{BLACK DIAMOND}",
@@ -65,7 +63,9 @@ def render_report(
     plots = {name: Markup(series_plot(figures, names)) for name, names in SERIES.items()}
     plots["parts"] = Markup(part_plot(latest, "ctr"))
     plots["drift"] = Markup(drift_plot(latest, options.thresholds.get("psi")))
-    return _template().render(
+    return render_page(
+        __package__,
+        alerts.shop,
         alerts=alerts,
         title=TITLES[alerts.status],
         counts={status: alerts.count(status) for status in Status},
@@ -77,7 +77,6 @@ def render_report(
         plots=plots,
         tables=_tables(latest),
         windows=figures[m.WINDOW_START].n_unique(),
-        made_up=alerts.shop.startswith(MADE_UP_SHOPS),
     )
 
 
@@ -98,15 +97,3 @@ def _tables(latest: pl.DataFrame) -> dict[str, list[Row]]:
             )
         )
     return tables
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("recsys_kedro.pipelines.monitoring"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja")

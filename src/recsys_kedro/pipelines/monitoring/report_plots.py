@@ -4,7 +4,6 @@ The latest window is a filled point, earlier ones are open, the reference's medi
 line: nothing is told by colour alone, so the pictures also read in grey.
 """
 
-import io
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from recsys_kedro.monitoring import columns as m
 from recsys_kedro.monitoring.figures import FIGURES, in_words
 from recsys_kedro.monitoring.thresholds import Threshold
 from recsys_kedro.plotting import BLUE, FAINT, INK, ORANGE, SOFT, STYLE
+from recsys_kedro.plotting.svg import svg_text
 
 PANELS_PER_ROW: Final = 3
 MOST_COLUMNS: Final = 15
@@ -52,7 +52,7 @@ def series_plot(figures: pl.DataFrame, names: Sequence[str]) -> str:
         axes = canvas.subplots(rows, PANELS_PER_ROW, squeeze=False).ravel()
         for axis, name in zip(axes, names, strict=False):
             _draw_series(axis, figures, name)
-        return _svg(canvas)
+        return svg_text(canvas)
 
 
 def part_plot(latest: pl.DataFrame, name: str) -> str:
@@ -72,7 +72,7 @@ def part_plot(latest: pl.DataFrame, name: str) -> str:
         axis.set_ylim(rows.height - 0.4, -0.6)
         _format(axis.xaxis, name)
         axis.set_xlabel(f"{name}: {FIGURES[name].label} (bar: 95 % interval)", loc="left")
-        return _svg(canvas)
+        return svg_text(canvas)
 
 
 def drift_plot(latest: pl.DataFrame, threshold: Threshold | None) -> str:
@@ -101,7 +101,7 @@ def drift_plot(latest: pl.DataFrame, threshold: Threshold | None) -> str:
         axis.set_xlabel("population stability index against the reference", loc="left")
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="lower right", frameon=False)
-        return _svg(canvas)
+        return svg_text(canvas)
 
 
 def _draw_series(axis: Axes, figures: pl.DataFrame, name: str) -> None:
@@ -134,10 +134,3 @@ def _draw_series(axis: Axes, figures: pl.DataFrame, name: str) -> None:
 def _format(axis: Any, name: str) -> None:
     if FIGURES[name].unit == "share":
         axis.set_major_formatter(PercentFormatter(1))
-
-
-def _svg(canvas: Canvas) -> str:
-    """The picture without XML declaration and date, so that the same figures give the same text."""
-    text = io.StringIO()
-    canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]

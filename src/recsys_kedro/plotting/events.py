@@ -1,8 +1,4 @@
-"""Charts of a shop's events, in one style.
-
-Colours are those of Okabe and Ito, darkened where grey prints need it: told apart by the
-colour-blind, and never the only thing that tells two lines apart. Every axis names its unit.
-"""
+"""Charts of a shop's events."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,12 +8,13 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from recsys_kedro import columns as c
+from recsys_kedro.plotting import BLUE, GOLD, GREEN, ORANGE, PURPLE, SOFT
+from recsys_kedro.plotting.bars import plot_top
+from recsys_kedro.plotting.labels import THOUSANDS, name_line, words
 
-INK, SOFT, FAINT = "#1c2733", "#66717d", "#dfe3e8"
-BLUE, ORANGE, GREEN, PURPLE, GOLD = "#0072B2", "#D55E00", "#009E73", "#A0568A", "#B37700"
 COLOURS: Final = {
     c.PURCHASE: BLUE,
     c.RETURN: ORANGE,
@@ -25,37 +22,7 @@ COLOURS: Final = {
     c.CLICK: PURPLE,
     c.PRODUCT_VIEW: GOLD,
 }
-STYLE: Final[dict[Any, Any]] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": SOFT,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.titlepad": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "figure.dpi": 110,
-    "figure.constrained_layout.use": True,
-}
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_THOUSANDS: Final = FuncFormatter(lambda value, _: f"{value:,.0f}")
-
-
-def use_style() -> None:
-    """Give all charts of this process the project's style."""
-    plt.rcParams.update(STYLE)
 
 
 def plot_weekly_events(events: pl.DataFrame) -> Figure:
@@ -73,9 +40,9 @@ def plot_weekly_events(events: pl.DataFrame) -> Figure:
     for kind in (kind for kind in c.EVENT_TYPES if kind in weekly[c.EVENT_TYPE]):
         line = weekly.filter(pl.col(c.EVENT_TYPE) == kind)
         axes.plot(line["week"], line["events"], color=COLOURS[kind], linewidth=2)
-        _name_line(axes, line["week"][-1], line["events"][-1], _words(kind), COLOURS[kind])
+        name_line(axes, line["week"][-1], line["events"][-1], words(kind), COLOURS[kind])
     axes.set(title="Events by week", ylabel="events per week", ylim=(0, None))
-    axes.yaxis.set_major_formatter(_THOUSANDS)
+    axes.yaxis.set_major_formatter(THOUSANDS)
     axes.margins(x=0.02)
     return figure
 
@@ -119,8 +86,8 @@ def plot_baskets(events: pl.DataFrame, event_type: str = c.PURCHASE) -> Figure:
     figure, panels = plt.subplots(1, 2, figsize=(10, 3.6))
     _draw_doublings(panels[0], baskets["size"], "Basket sizes")
     _draw_doublings(panels[1], visits["sessions"], "Visits")
-    panels[0].set(xlabel=f"products per session with a {_words(event_type)}", ylabel="sessions")
-    panels[1].set(xlabel=f"sessions with a {_words(event_type)} per user", ylabel="users")
+    panels[0].set(xlabel=f"products per session with a {words(event_type)}", ylabel="sessions")
+    panels[1].set(xlabel=f"sessions with a {words(event_type)} per user", ylabel="users")
     return figure
 
 
@@ -130,7 +97,7 @@ def _draw_doublings(axes: Axes, values: pl.Series, title: str) -> None:
     doublings = np.log2(values.to_numpy()).astype(int).clip(max=len(names) - 1)
     axes.bar(names, np.bincount(doublings, minlength=len(names)), color=BLUE, width=0.8)
     axes.set_title(f"{title}: median {np.median(values.to_numpy()):g}")
-    axes.yaxis.set_major_formatter(_THOUSANDS)
+    axes.yaxis.set_major_formatter(THOUSANDS)
 
 
 def plot_repeat_share(events: pl.DataFrame, event_type: str = c.PURCHASE) -> Figure:
@@ -147,8 +114,8 @@ def plot_repeat_share(events: pl.DataFrame, event_type: str = c.PURCHASE) -> Fig
     figure, axes = plt.subplots(figsize=(10, 3.2))
     axes.plot(monthly["month"], monthly["repeat"], "o-", color=BLUE, linewidth=2)
     axes.set(
-        title=f"Repeats: the user had a {_words(event_type)} of the product before",
-        ylabel=f"share of {_words(event_type)}s",
+        title=f"Repeats: the user had a {words(event_type)} of the product before",
+        ylabel=f"share of {words(event_type)}s",
         ylim=(0, None),
     )
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -170,26 +137,10 @@ def plot_hours(events: pl.DataFrame) -> Figure:
     return figure
 
 
-def plot_top(table: pl.DataFrame, label: str, value: str, title: str, unit: str) -> Figure:
-    """Horizontal bars of ``value`` by ``label``, in the order of the table."""
-    names = [_shortened(str(name)) for name in table[label].fill_null("without").to_list()]
-    figure, axes = plt.subplots(figsize=(10, 0.6 + 0.34 * max(len(names), 2)))
-    bars = axes.barh(range(len(names)), table[value], color=BLUE, height=0.7)
-    axes.bar_label(bars, labels=[_number(amount) for amount in table[value]], padding=4, color=SOFT)
-    axes.set_yticks(range(len(names)), names, color=INK)
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(_THOUSANDS)
-    axes.set(title=title, xlabel=unit)
-    axes.margins(x=0.1, y=0.02)
-    return figure
-
-
 def plot_ingestion(report: Mapping[str, Any]) -> Figure:
     """What became of every row that was read, by reason. Takes ``ingestion_report``."""
     ends = {"kept": report["kept"]} | {
-        f"{end}: {_words(reason)}": count
+        f"{end}: {words(reason)}": count
         for end in ("excluded", "duplicates", "rejected")
         for reason, count in report[end].items()
         if count
@@ -197,44 +148,3 @@ def plot_ingestion(report: Mapping[str, Any]) -> Figure:
     table = pl.DataFrame({"end": list(ends), "rows": list(ends.values())})
     title = f"What became of {report['rows_read']:,} rows"
     return plot_top(table, "end", "rows", title, "rows of the source")
-
-
-def top_counts(events: pl.DataFrame, products: pl.DataFrame, label: str, most: int) -> pl.DataFrame:
-    """The most frequent values of a product's column, most first.
-
-    Args:
-        events: the events to count.
-        products: their products, with ``label``.
-        label: the column to count by, e.g. ``category``.
-        most: how many rows come back.
-
-    Returns:
-        ``label``, ``events`` and ``percent`` of all ``events``.
-    """
-    return (
-        events.select(c.PRODUCT_ID)
-        .join(products.select(c.PRODUCT_ID, label), on=c.PRODUCT_ID, how="left")
-        .group_by(label)
-        .len("events")
-        .with_columns(percent=100 * pl.col("events") / events.height)
-        .sort(["events", label], descending=[True, False])
-        .head(most)
-    )
-
-
-def _name_line(axes: Axes, x: Any, y: float, name: str, colour: str) -> None:
-    axes.annotate(
-        name, (x, y), xytext=(6, 0), textcoords="offset points", color=colour, va="center"
-    )
-
-
-def _words(event_type: str) -> str:
-    return event_type.replace("_", " ")
-
-
-def _shortened(name: str, most: int = 42) -> str:
-    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
-
-
-def _number(amount: float) -> str:
-    return f"{amount:,.0f}" if amount == int(amount) else f"{amount:,.1f}"
