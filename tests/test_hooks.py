@@ -77,9 +77,9 @@ def run_tags(tmp_path, dataset):
     hook.after_context_created(context(tmp_path))
     hook.before_pipeline_run(
         run_params={"env": None},
-        pipeline=pipeline([Node(echo, "raw_events", "events", name="echo")]),
         catalog=DataCatalog({"raw_events": dataset}),
     )
+    hook.after_dataset_loaded(dataset_name="raw_events")
 
 
 def test_tags_tell_shop_and_environment(tmp_path, tracked):

@@ -113,6 +113,7 @@ class RunTags:
         """Start without a project; it is known when the context is."""
         self._project = Path()
         self._shop = ""
+        self._catalog: DataCatalog | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -121,16 +122,19 @@ class RunTags:
         self._shop = context.config_loader["globals"]["shop"]
 
     @hook_impl
-    def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
-    ) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
         """Set the tags on the run that has just been opened."""
         if mlflow.active_run() is None:
             return
-        tags = {"shop": self._shop, "env": run_params["env"] or "base"} | git_tags(self._project)
-        if RAW_EVENTS in pipeline.inputs():
-            tags |= _file_tags(catalog)
-        mlflow.set_tags(tags)
+        self._catalog = catalog
+        tags = {"shop": self._shop, "env": run_params["env"] or "base"}
+        mlflow.set_tags(tags | git_tags(self._project))
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str) -> None:
+        """Tag the raw events once they are read: a run may land some of them itself."""
+        if dataset_name == RAW_EVENTS and self._catalog and mlflow.active_run() is not None:
+            mlflow.set_tags(_file_tags(self._catalog))
 
 
 def git_tags(project: Path) -> dict[str, str]:

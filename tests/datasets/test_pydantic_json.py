@@ -62,3 +62,12 @@ def test_works_as_a_catalog_entry(path):
     catalog.save("options", SplitOptions(horizon_days=3))
     assert Path(path).is_file()
     assert catalog.load("options").horizon_days == 3
+
+
+def test_object_store_takes_the_place_of_a_folder(bucket):
+    dataset = PydanticJSONDataset(filepath=f"s3://{bucket}/made/options.json", model=MODEL)
+    with pytest.raises(DatasetError, match=r"s3://.*does not exist"):
+        dataset.load()
+    dataset.save(SplitOptions(horizon_days=7))
+    assert dataset.exists()
+    assert dataset.load() == SplitOptions(horizon_days=7)

@@ -1,5 +1,6 @@
 import gzip
 
+import boto3
 import polars as pl
 import pytest
 from kedro.io.core import DatasetError
@@ -136,3 +137,11 @@ def test_unknown_suffix_asks_for_the_format(tmp_path):
 def test_raw_tables_are_not_written(tmp_path):
     with pytest.raises(DatasetError, match="read only"):
         TableDataset(filepath=str(tmp_path / "events.csv")).save(pl.DataFrame())
+
+
+def test_files_that_others_add_to_an_object_store_are_seen(bucket):
+    dataset = TableDataset(filepath=f"s3://{bucket}/events/day=*/*.csv")
+    store = boto3.resource("s3").Bucket(bucket)
+    for day, rows in (("1", 1), ("2", 2)):
+        store.put_object(Key=f"events/day={day}/part.csv", Body=f"user\nu{day}\n")
+        assert dataset.load()["user"].to_list() == ["u1", "u2"][:rows]

@@ -97,6 +97,7 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         raise DatasetError(msg)
 
     def _paths(self) -> list[str]:
+        self._fs.invalidate_cache()  # others add files while this process lives
         if fsspec.core.has_magic(self._filepath):
             return sorted(str(path) for path in self._fs.glob(self._filepath))
         return [self._filepath] if self._fs.exists(self._filepath) else []

@@ -51,9 +51,10 @@ def ratio(numerator: nw.Expr, denominator: nw.Expr) -> nw.Expr:
 
 
 def settled(amount: nw.Expr) -> nw.Expr:
-    """A sum or mean of floats to 6 decimals.
+    """A sum of floats to 6 decimals.
 
-    Engines add in any order, so the last bits change from run to run; these do not.
+    Engines add in any order, so the last bits change from run to run; these do not. Not for a
+    mean, which may lie just between two of them: divide the settled sum.
     """
     return amount.round(6)
 

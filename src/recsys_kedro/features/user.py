@@ -150,7 +150,7 @@ def _purchase_prices(visits: Table, products: Table) -> Table:
         .filter(~price.is_null())
         .group_by(c.USER_ID)
         .agg(
-            settled(price.mean()).alias(f.AVG_PURCHASE_PRICE),
+            (settled(price.sum()) / price.count()).alias(f.AVG_PURCHASE_PRICE),
             price.median().alias(f.MEDIAN_PURCHASE_PRICE),
             settled(price.std(ddof=1)).alias(f.PRICE_STD),
         )
