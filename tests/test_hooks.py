@@ -6,14 +6,17 @@ import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import kedro
 import mlflow
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, pipeline
+from kedro_datasets.text import TextDataset
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from recsys_kedro import hooks
 from recsys_kedro.datasets.tables import TableDataset
+from recsys_kedro.hooks import summaries, tracking
 from recsys_kedro.metrics.evaluation import Differences, Evaluation, Figure, TaskEvaluation
 from recsys_kedro.monitoring.alerts import MonitoringAlerts, judge
 from recsys_kedro.monitoring.figures import Figure as MonitoringFigure
@@ -35,9 +38,12 @@ def context(tmp_path, data="data", **parameters):
 @pytest.fixture
 def tracked(monkeypatch):
     """What is sent to MLflow while a run is open."""
-    sent = SimpleNamespace(tags={}, metrics=[])
+    sent = SimpleNamespace(tags={}, metrics=[], params={}, texts={}, files=[])
     monkeypatch.setattr(mlflow, "active_run", lambda: object())
     monkeypatch.setattr(mlflow, "set_tags", sent.tags.update)
+    monkeypatch.setattr(mlflow, "log_params", sent.params.update)
+    monkeypatch.setattr(mlflow, "log_text", lambda text, path: sent.texts.update({path: text}))
+    monkeypatch.setattr(mlflow, "log_artifact", lambda *what: sent.files.append(what))
     monkeypatch.setattr(
         mlflow, "log_metrics", lambda metrics, step=None: sent.metrics.append((step, metrics))
     )
@@ -72,11 +78,11 @@ def test_options_are_logged_by_field(monkeypatch):
     assert handed_on["inputs"]["params:seed"] == 3
 
 
-def run_tags(tmp_path, dataset):
+def run_tags(tmp_path, dataset, pipelines=("sampling", "training")):
     hook = hooks.RunTags()
-    hook.after_context_created(context(tmp_path))
+    hook.after_context_created(context(tmp_path, run_time="2025-03-04T12:30:00+00:00"))
     hook.before_pipeline_run(
-        run_params={"env": None},
+        run_params={"env": None, "pipeline_names": pipelines},
         catalog=DataCatalog({"raw_events": dataset}),
     )
     hook.after_dataset_loaded(dataset_name="raw_events")
@@ -84,7 +90,14 @@ def run_tags(tmp_path, dataset):
 
 def test_tags_tell_shop_and_environment(tmp_path, tracked):
     run_tags(tmp_path, MemoryDataset())
-    assert tracked.tags == {"shop": "tiny", "env": "base"}
+    name = "sampling, training 2025-03-04T12:30"
+    assert tracked.tags == {"mlflow.runName": name, "shop": "tiny", "env": "base"}
+
+
+@pytest.mark.parametrize("pipelines", [None, ["__default__"]])
+def test_a_run_of_everything_is_called_so(tmp_path, tracked, pipelines):
+    run_tags(tmp_path, MemoryDataset(), pipelines)
+    assert tracked.tags["mlflow.runName"] == "everything 2025-03-04T12:30"
 
 
 def test_raw_files_are_hashed(tmp_path, tracked):
@@ -95,34 +108,56 @@ def test_raw_files_are_hashed(tmp_path, tracked):
 
 
 def test_commit_and_uncommitted_changes(tmp_path):
-    assert hooks.git_tags(tmp_path) == {}
+    assert tracking.git_tags(tmp_path) == {}
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     (tmp_path / "file").write_text("one")
     for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], check=True)
-    clean = hooks.git_tags(tmp_path)
+    clean = tracking.git_tags(tmp_path)
     (tmp_path / "file").write_text("two")
     assert clean["git.dirty"] == "false"
-    assert hooks.git_tags(tmp_path) == {**clean, "git.dirty": "true"}
+    assert tracking.git_tags(tmp_path) == {**clean, "git.dirty": "true"}
 
 
 def test_epochs_become_steps(tracked):
     choice = {"epochs": [{"epoch": 1, "loss": 0.5, "ndcg@10": 0.1}, {"epoch": 2, "loss": 0.25}]}
-    hooks.EpochMetrics().after_node_run({"hybrid.choice": choice, "events": object()})
+    hooks.FitRecord().after_node_run({"hybrid.choice": choice, "events": object()})
     assert tracked.metrics == [
         (1, {"hybrid/loss": 0.5, "hybrid/ndcg_at_10": 0.1}),
         (2, {"hybrid/loss": 0.25}),
     ]
 
 
-def test_choice_without_epochs_logs_nothing(tracked):
-    hooks.EpochMetrics().after_node_run({"item_knn.choice": {"options": {}}})
+def test_chosen_settings_are_logged_by_field(tracked):
+    settings = {"width": 16, "training": {"epochs": 5}}
+    hooks.FitRecord().after_node_run({"hybrid.choice": {"settings": settings}})
+    assert tracked.params == {"chosen.hybrid.width": 16, "chosen.hybrid.training.epochs": 5}
+
+
+def test_choice_without_epochs_has_no_metrics(tracked):
+    hooks.FitRecord().after_node_run({"item_knn.choice": {"settings": {}}})
     assert tracked.metrics == []
+
+
+def test_reports_and_environment_are_kept(tmp_path, tracked):
+    report = tmp_path / "08_reporting" / "report.html"
+    datasets = {
+        "report": TextDataset(filepath=str(report)),
+        "notes": TextDataset(filepath=str(tmp_path / "notes.txt")),
+        "memory": MemoryDataset(),
+    }
+    hook = hooks.RunRecord()
+    hook.before_pipeline_run(catalog=DataCatalog(datasets))
+    for name, dataset in datasets.items():
+        dataset.save("text")
+        hook.after_dataset_saved(dataset_name=name)
+    assert tracked.files == [(str(report), "reports")]
+    assert f"kedro=={kedro.__version__}\n" in tracked.texts["environment.txt"]
 
 
 def test_nothing_is_logged_without_a_run(monkeypatch, tracked):
     monkeypatch.setattr(mlflow, "active_run", lambda: None)
-    hooks.EpochMetrics().after_node_run({"hybrid.choice": {"epochs": [{"loss": 0.5}]}})
+    hooks.FitRecord().after_node_run({"hybrid.choice": {"epochs": [{"loss": 0.5}]}})
     assert tracked.metrics == []
 
 
@@ -206,8 +241,8 @@ def test_headlines_are_logged(evaluation, tracked):
 
 
 def test_experiments_are_logged_and_shown_once(tracked, monkeypatch, capsys):
-    monkeypatch.setattr(hooks, "headline_figures", lambda results: {results: 1.0})
-    monkeypatch.setattr(hooks, "experiments_table", lambda results: f"the table of {results}")
+    monkeypatch.setattr(summaries, "headline_figures", lambda results: {results: 1.0})
+    monkeypatch.setattr(summaries, "experiments_table", lambda results: f"the table of {results}")
     hook = hooks.ExperimentSummary()
     hook.after_node_run({"events": object()})
     hook.after_pipeline_run()
@@ -219,7 +254,7 @@ def test_experiments_are_logged_and_shown_once(tracked, monkeypatch, capsys):
 
 
 def test_table_is_shown_once_and_only_with_an_evaluation(evaluation, tracked, monkeypatch, capsys):
-    monkeypatch.setattr(hooks, "evaluation_table", lambda _: "the table")
+    monkeypatch.setattr(summaries, "evaluation_table", lambda _: "the table")
     hook = hooks.EvaluationSummary()
     hook.after_pipeline_run()
     hook.after_node_run({"evaluation": evaluation})

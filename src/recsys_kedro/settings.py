@@ -7,12 +7,13 @@ from kedro.utils import find_kedro_project
 from omegaconf.resolvers import oc
 
 from recsys_kedro.hooks import (
-    EpochMetrics,
     EvaluationSummary,
     ExperimentSummary,
+    FitRecord,
     MlflowByField,
     MonitoringSummary,
     RunLock,
+    RunRecord,
     RunTags,
     RunTime,
 )
@@ -28,7 +29,8 @@ HOOKS = (
     EvaluationSummary(),
     ExperimentSummary(),
     MonitoringSummary(),
-    EpochMetrics(),
+    FitRecord(),
+    RunRecord(),
     RunTags(),
     RunTime(),
     MlflowByField(),
