@@ -17,7 +17,7 @@ from recsys_kedro.metrics.lists import ndcg_by_user
 from recsys_kedro.options import Options
 
 HYBRID = "hybrid"
-NOT_OF_THE_RECIPE = ("checkpoint_folder", "device", "stop_after")
+NOT_OF_THE_RECIPE = ("checkpoint_folder", "device", "processes", "stop_after", "weights_folder")
 
 
 class Recipe(Options):

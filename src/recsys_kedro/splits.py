@@ -1,8 +1,11 @@
 """Who is asked what when: the global time split, its queries and its truth."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import narwhals as nw
 import polars as pl
+from narwhals.typing import IntoFrame
 from pydantic import AwareDatetime, Field
 
 from recsys_kedro import columns as c
@@ -37,21 +40,20 @@ class TimeSplit(Options):
         return timedelta(days=self.horizon_days)
 
 
-def make_time_split(
-    events: pl.DataFrame, as_of: datetime | None, options: SplitOptions
-) -> TimeSplit:
+def make_time_split(events: IntoFrame, as_of: datetime | None, options: SplitOptions) -> TimeSplit:
     """Lay the split; the validation window is one horizon before the test window.
 
     Args:
-        events: the event table.
+        events: the event table, of any engine.
         as_of: UTC; empty means a microsecond after the last event.
         options: where the windows lie.
 
     Raises:
         ValueError: if a window holds no target event or nothing lies before it.
     """
+    table = nw.from_native(events).lazy()
     horizon = timedelta(days=options.horizon_days)
-    as_of = as_of or _last_time(events) + timedelta(microseconds=1)
+    as_of = as_of or _last_time(table) + timedelta(microseconds=1)
     midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
     test_start = options.test_start or midnight - horizon
     split = TimeSplit(
@@ -60,38 +62,43 @@ def make_time_split(
         end=min(test_start + horizon, as_of),
         as_of=as_of,
         horizon_days=options.horizon_days,
-        target_event_types=options.target_event_types or _target_event_types(events),
+        target_event_types=options.target_event_types or _target_event_types(table),
     )
-    _check_windows(events, split)
+    _check_windows(table, split)
     return split
 
 
-def _last_time(events: pl.DataFrame) -> datetime:
-    last = events[c.TIMESTAMP].max()
+def _last_time(events: nw.LazyFrame[Any]) -> datetime:
+    last = _collected(events.select(nw.col(c.TIMESTAMP).max()))[c.TIMESTAMP][0]
     if not isinstance(last, datetime):
         msg = "events: the table is empty, so there is nothing to split; see rejected_events"
         raise ValueError(msg)
-    return last
+    return last.replace(tzinfo=UTC) if last.tzinfo is None else last.astimezone(UTC)
 
 
-def _target_event_types(events: pl.DataFrame) -> tuple[str, ...]:
-    found = events[c.EVENT_TYPE].unique().to_list()
+def _target_event_types(events: nw.LazyFrame[Any]) -> tuple[str, ...]:
+    found = _collected(events.select(c.EVENT_TYPE).unique())[c.EVENT_TYPE].to_list()
     takes = (c.PURCHASE,) if c.PURCHASE in found else c.EVENT_TYPES
     return tuple(kind for kind in takes if kind != c.RETURN)
 
 
-def _check_windows(events: pl.DataFrame, split: TimeSplit) -> None:
-    time = pl.col(c.TIMESTAMP)
-    counts = (
-        events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
-        .select(
-            train=(time < split.validation_start).sum(),
-            validation=time.is_between(split.validation_start, split.test_start, "left").sum(),
-            test=time.is_between(split.test_start, split.end, "left").sum(),
-        )
-        .row(0, named=True)
+def _check_windows(events: nw.LazyFrame[Any], split: TimeSplit) -> None:
+    time = nw.col(c.TIMESTAMP)
+    first, second, end = (
+        nw.lit(moment.astimezone(UTC))
+        for moment in (split.validation_start, split.test_start, split.end)
     )
-    empty = [name for name, count in counts.items() if count == 0]
+    windows = {
+        "train": time < first,
+        "validation": (time >= first) & (time < second),
+        "test": (time >= second) & (time < end),
+    }
+    counts = _collected(
+        events.filter(nw.col(c.EVENT_TYPE).is_in(list(split.target_event_types))).select(
+            within.cast(nw.Int64).sum().alias(name) for name, within in windows.items()
+        )
+    ).row(0, named=True)
+    empty = [name for name, count in counts.items() if not count]
     if empty:
         msg = (
             f"events: no {' or '.join(split.target_event_types)} in the {' and '.join(empty)} "
@@ -100,6 +107,12 @@ def _check_windows(events: pl.DataFrame, split: TimeSplit) -> None:
             f"smaller split.horizon_days."
         )
         raise ValueError(msg)
+
+
+def _collected(table: nw.LazyFrame[Any]) -> pl.DataFrame:
+    """A few rows, whatever the engine."""
+    rows: pl.DataFrame = table.collect("polars").to_native()
+    return rows
 
 
 def targets_between(

@@ -13,10 +13,12 @@ from polars.testing import assert_frame_equal
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.pipelines.feature_engineering.nodes import (
+    build_product_features,
     build_product_snapshots,
     build_user_features,
+    split_time,
 )
-from recsys_kedro.splits import TimeSplit
+from recsys_kedro.splits import SplitOptions, TimeSplit
 
 pytestmark = [
     pytest.mark.spark,
@@ -26,6 +28,7 @@ pytestmark = [
 ]
 CONF = Path(__file__).parents[2] / "conf"
 TABLES = ("events", "products", "users")
+FEATURES = ("user_features", "product_features", "product_snapshots")
 OPTIONS = FeatureOptions(snapshot_every_days=60)
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
@@ -51,12 +54,37 @@ def _session():
 
 
 @pytest.fixture(scope="module")
-def shop(random_shop):
-    return dict(zip(TABLES, random_shop(5), strict=True))
+def _random(random_shop, as_of):
+    """Ties, gaps and returns around the cut."""
+    return dict(zip(TABLES, random_shop(5), strict=True)), _split_at(as_of)
 
 
 @pytest.fixture(scope="module")
-def split(as_of):
+def _simulated(shop_events, shop, shop_split):
+    """25,000 events with real sessions, and more of them after the cut."""
+    as_of = shop_split.test_start
+    return dict(zip(TABLES, (shop_events, shop.products, shop.users), strict=True)), _split_at(
+        as_of
+    )
+
+
+@pytest.fixture(params=["_random", "_simulated"])
+def case(request):
+    """The tables of a shop, and its split."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def tables(case):
+    return case[0]
+
+
+@pytest.fixture
+def split(case):
+    return case[1]
+
+
+def _split_at(as_of):
     return TimeSplit(
         validation_start=as_of - timedelta(days=14),
         test_start=as_of - timedelta(days=7),
@@ -68,14 +96,14 @@ def split(as_of):
 
 
 @pytest.fixture
-def catalog(_session, shop, tmp_path, monkeypatch):
+def catalog(_session, tables, tmp_path, monkeypatch):
     """The Spark environment's catalog over a folder that holds the shop."""
     monkeypatch.chdir(tmp_path)
     Path("data/03_primary").mkdir(parents=True)
-    for name, table in shop.items():
+    for name, table in tables.items():
         table.write_parquet(f"data/03_primary/{name}.parquet")
     loader = OmegaConfigLoader(str(CONF), base_env="base", default_run_env="spark")
-    entries = [*TABLES, "user_features", "product_snapshots"]
+    entries = [*TABLES, *FEATURES]
     return DataCatalog.from_config({name: loader["catalog"][name] for name in entries})
 
 
@@ -87,15 +115,31 @@ def assert_saved_equal(catalog, name, ours):
     assert_frame_equal(ours, theirs, rel_tol=1e-12)
 
 
-def test_user_features(catalog, shop, split):
-    tables = [catalog.load(name) for name in TABLES]
-    catalog.save("user_features", build_user_features(*tables, split, OPTIONS))
-    ours = build_user_features(*shop.values(), split, OPTIONS)
+def test_user_features(catalog, tables, split):
+    theirs = [catalog.load(name) for name in TABLES]
+    catalog.save("user_features", build_user_features(*theirs, split, OPTIONS))
+    ours = build_user_features(*tables.values(), split, OPTIONS)
+    assert ours["avg_products_per_session"].max() > 1
     assert_saved_equal(catalog, "user_features", ours)
 
 
-def test_product_features_at_every_cut(catalog, shop, split):
-    tables = [catalog.load(name) for name in TABLES[:2]]
-    catalog.save("product_snapshots", build_product_snapshots(*tables, split, OPTIONS))
-    ours = build_product_snapshots(shop["events"], shop["products"], split, OPTIONS)
+def test_product_features(catalog, tables, split):
+    theirs = [catalog.load(name) for name in TABLES[:2]]
+    catalog.save("product_features", build_product_features(*theirs, split, OPTIONS))
+    ours = build_product_features(tables["events"], tables["products"], split, OPTIONS)
+    assert_saved_equal(catalog, "product_features", ours)
+
+
+def test_product_features_at_every_cut(catalog, tables, split):
+    theirs = [catalog.load(name) for name in TABLES[:2]]
+    catalog.save("product_snapshots", build_product_snapshots(*theirs, split, OPTIONS))
+    ours = build_product_snapshots(tables["events"], tables["products"], split, OPTIONS)
+    assert ours["snapshot_time"].n_unique() > 2
     assert_saved_equal(catalog, "product_snapshots", ours)
+
+
+def test_time_split(catalog, tables):
+    """So that the whole pipeline runs on the environment's engine."""
+    options = SplitOptions(horizon_days=7)
+    theirs = split_time(catalog.load("events"), None, options)
+    assert theirs == split_time(tables["events"], None, options)

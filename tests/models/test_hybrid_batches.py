@@ -9,6 +9,7 @@ import torch
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
+from recsys_kedro.models.distributed import Peers
 from recsys_kedro.models.hybrid_batches import BatchMaker, EventArrays
 from recsys_kedro.models.network import RequestTensors
 from recsys_kedro.training_lists import HISTORY_LENGTH
@@ -42,6 +43,18 @@ def test_every_list_is_in_one_batch(maker):
     assert len(batches) == maker.steps
     rows = torch.cat([batch.requests.device for batch in batches])
     assert sorted(rows.tolist()) == list(range(maker.lists.requests.height))
+
+
+def test_processes_share_every_batch(maker):
+    """Together they have each list of a batch once; a last list alone is learned by both."""
+    peers = [Peers(torch.device("cpu"), rank, 2) for rank in (0, 1)]
+    shares = [list(maker.on(each).batches(0)) for each in peers]
+    for whole, *parts in zip(maker.batches(0), *shares, strict=True):
+        rows = [part.requests.device.tolist() for part in parts]
+        assert abs(len(rows[0]) - len(rows[1])) <= 1
+        together = rows[0] if len(whole.requests.device) == 1 else rows[0] + rows[1]
+        assert sorted(together) == sorted(whole.requests.device.tolist())
+    assert shares[0][0].retrieved.tolist() != shares[1][0].retrieved.tolist()
 
 
 def test_positives_and_negatives_stand_beside_their_own_query(maker):

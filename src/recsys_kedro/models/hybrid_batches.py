@@ -5,7 +5,7 @@ batch), R products of the retrieval loss, U distinct products of the batch.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
+from recsys_kedro.models.distributed import Peers
 from recsys_kedro.models.hybrid_encoders import ranges
 from recsys_kedro.models.network import HistoryTensors, RequestTensors
 from recsys_kedro.queries import event_type_codes
@@ -67,6 +68,7 @@ class BatchMaker:
         batch_size, list_size, negatives, max_history: see ``HybridOptions``.
         seed: of shuffling, thinning and negatives.
         device: where the tensors go.
+        rank, processes: which share of every batch is made here, of how many.
     """
 
     lists: TrainingLists
@@ -81,9 +83,22 @@ class BatchMaker:
     max_history: int
     seed: int
     device: torch.device
+    rank: int = 0
+    processes: int = 1
+
+    def on(self, peers: Peers) -> "BatchMaker":
+        """The share of one process, on its device."""
+        numbers = {time: tensor.to(peers.device) for time, tensor in self.numbers.items()}
+        return replace(
+            self, numbers=numbers, device=peers.device, rank=peers.rank, processes=peers.count
+        )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """All lists once, in random order, each batch from one snapshot."""
+        """All lists once, in random order, each batch from one snapshot.
+
+        Several processes make the same batches and learn from every so manieth list of each; a
+        batch with fewer lists than processes is learned by all of them.
+        """
         rng = np.random.default_rng([self.seed, epoch])
         groups = self._groups()
         chunks = [
@@ -92,9 +107,12 @@ class BatchMaker:
             for order in [rng.permutation(len(rows))]
             for start in range(0, len(rows), self.batch_size)
         ]
-        for number in rng.permutation(len(chunks)):
+        order = rng.permutation(len(chunks))
+        own = rng if self.processes == 1 else rng.spawn(self.processes)[self.rank]
+        for number in order:
             time, rows = chunks[number]
-            yield self._batch(self.numbers[time], rows, rng)
+            share = rows[self.rank :: self.processes] if len(rows) >= self.processes else rows
+            yield self._batch(self.numbers[time], share, own)
 
     @property
     def steps(self) -> int:

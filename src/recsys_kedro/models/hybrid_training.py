@@ -16,11 +16,13 @@ from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.metrics.lists import ndcg_by_user
 from recsys_kedro.models.base import TrainingData, Validation
+from recsys_kedro.models.distributed import Peers
 from recsys_kedro.models.hybrid import Hybrid, HybridOptions, Retrieved
 from recsys_kedro.models.hybrid_batches import Batch, BatchMaker, EventArrays
 from recsys_kedro.models.hybrid_encoders import HybridEncoders
 from recsys_kedro.models.network import HybridNetwork, ProductTensors, Sizes, rows_of
-from recsys_kedro.models.training import SCORE, Task, choose_device, train
+from recsys_kedro.models.training import SCORE, Task, choose_device, train, train_in_processes
+from recsys_kedro.models.warm_start import keep_weights, take_up_weights
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.product_state import product_state
 from recsys_kedro.ranking.scorers import behaviours, fit_scorers
@@ -40,21 +42,48 @@ def fit_hybrid(
     """Fit a hybrid as of ``data.cut``; see ``Hybrid.fit``."""
     lists, features = _lists_and_features(data, options)
     model = _untrained(kind, data, lists, features, options, seed)
+    weights_folder = options.training.weights_folder
+    if weights_folder is not None:
+        take_up_weights(model, weights_folder, data.cut)
     batches = _batch_maker(model, data, lists, features, seed)
-    task = Task(
-        network=model.network,
-        batches=batches.batches,
-        steps=batches.steps,
-        losses=partial(losses, model),
-        validate=_validator(model, data.validation) if data.validation else None,
-        fingerprint=_fingerprint(data, lists, features, options),
-    )
-    progress = train(task, options.training, seed)
+    fingerprint = _fingerprint(data, lists, features, options)
+    make_task = partial(_task, model, batches, data.validation, fingerprint)
+    if options.training.processes == 1:
+        alone = Peers(choose_device(options.training.device))
+        progress = train(make_task(alone), options.training, seed)
+    else:
+        weights, progress = train_in_processes(make_task, options.training, seed)
+        model.network.load_state_dict(weights)
     training = options.training.model_copy(update={"stop_after": progress.best_epoch})
     model.options = options.model_copy(update={"training": training})
     model.epochs = progress.epochs
     _move(model, torch.device("cpu"))
+    if weights_folder is not None:
+        keep_weights(model, weights_folder, data.cut)
     return model
+
+
+def _task(
+    model: Hybrid,
+    batches: BatchMaker,
+    validation: Validation | None,
+    fingerprint: str,
+    peers: Peers,
+) -> Task:
+    """What one process learns; the model goes to its device."""
+    _move(model, peers.device)
+    own = batches.on(peers)
+    validate: Callable[[], Mapping[str, float]] | None = None
+    if validation is not None:
+        validate = _validator(model, validation) if peers.is_first else dict
+    return Task(
+        network=model.network,
+        batches=own.batches,
+        steps=own.steps,
+        losses=partial(losses, model),
+        validate=validate,
+        fingerprint=fingerprint,
+    )
 
 
 def _lists_and_features(
@@ -86,7 +115,7 @@ def _untrained(
     options: HybridOptions,
     seed: int,
 ) -> HybridType:
-    """The model with everything but learned weights, on the device of the options."""
+    """The model with everything but learned weights."""
     now = features.filter(pl.col(f.SNAPSHOT_TIME) == data.cut).sort(c.PRODUCT_ID)
     vocabulary = Vocabulary(now[c.PRODUCT_ID].alias("id"))
     categories = Vocabulary.fit(now[c.CATEGORY])
@@ -102,9 +131,7 @@ def _untrained(
     torch.manual_seed(seed)
     network = HybridNetwork(_sizes(encoders, products, lists, options), options.network)
     _standardise(network, lists)
-    model = kind(options, snapshot, lists.options.candidates, encoders, products, network)
-    _move(model, choose_device(options.training.device))
-    return model
+    return kind(options, snapshot, lists.options.candidates, encoders, products, network)
 
 
 def _sizes(

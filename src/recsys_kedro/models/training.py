@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,9 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from recsys_kedro.models.distributed import Peers, run_in_processes
 from recsys_kedro.options import Options
 
 SCORE = "validation_ndcg@10"
+RANK_APART = 500_009  # between the random streams of two processes
 
 
 class TrainingOptions(Options):
@@ -35,11 +38,17 @@ class TrainingOptions(Options):
     weight_decay: float = Field(1e-4, ge=0, description="of all but the id embeddings")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
     device: str = Field("auto", description="auto, cuda, mps or cpu")
+    processes: int = Field(
+        1, ge=1, description="of this machine, that share every batch; each its GPU or cores"
+    )
     mixed_precision: bool | None = Field(
         None, description="bfloat16 arithmetic; empty: on CUDA only"
     )
     checkpoint_folder: Path | None = Field(
         None, description="where an interrupted fit is kept and taken up again; empty: nowhere"
+    )
+    weights_folder: Path | None = Field(
+        None, description="where fits leave weights for later ones to begin with; empty: nowhere"
     )
 
 
@@ -82,25 +91,56 @@ def choose_device(name: str) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def train(task: Task, options: TrainingOptions, seed: int) -> Progress:
+def train_in_processes(
+    make_task: Callable[[Peers], Task], options: TrainingOptions, seed: int
+) -> tuple[dict[str, Tensor], Progress]:
+    """Train in ``options.processes`` processes of their own; the weights, on the CPU.
+
+    Args:
+        make_task: picklable; the task on a process's device with its share of the batches. All
+            begin with the same weights; only the first one's ``validate`` is called.
+        options: as for :func:`train`.
+        seed: as for :func:`train`; each process has random streams of its own.
+    """
+    device = choose_device(options.device)
+    work = partial(_train_beside, make_task, options, seed)
+    return run_in_processes(work, options.processes, device)
+
+
+def _train_beside(
+    make_task: Callable[[Peers], Task], options: TrainingOptions, seed: int, peers: Peers
+) -> tuple[dict[str, Tensor], Progress]:
+    task = make_task(peers)
+    progress = train(task, options, seed, peers)
+    return {name: value.cpu() for name, value in task.network.state_dict().items()}, progress
+
+
+def train(task: Task, options: TrainingOptions, seed: int, peers: Peers | None = None) -> Progress:
     """Train in place; the best weights by validation (else the last) are in the network.
 
     A fit that was killed goes on after its last whole epoch and ends with the same weights:
     each epoch has random streams of its own.
+
+    Args:
+        task: what is learned; its network is on its device already.
+        options: how long and how fast.
+        seed: of dropout.
+        peers: the processes that share each batch; empty: this one is alone.
     """
+    peers = peers or Peers(next(task.network.parameters()).device)
     optimizers = _optimizers(task.network, options)
     schedulers = [_schedule(optimizer, task.steps, options) for optimizer in optimizers]
-    store = _Checkpoint(options, task.fingerprint, seed)
+    store = _Checkpoint(options, task.fingerprint, seed, writes=peers.is_first)
     progress = store.resume(task.network, optimizers, schedulers)
     last_epoch = options.stop_after or options.epochs
     for epoch in range(len(progress.epochs), min(last_epoch, options.epochs)):
         if task.validate and epoch - progress.best_epoch >= options.patience:
             break
-        torch.manual_seed(seed * 1_000_003 + epoch)
+        torch.manual_seed(seed * 1_000_003 + epoch + peers.rank * RANK_APART)
         started = perf_counter()
-        figures = _train_epoch(task, options, optimizers, schedulers, epoch)
+        figures = peers.mean(_train_epoch(task, options, optimizers, schedulers, epoch, peers))
         figures["seconds"] = perf_counter() - started
-        figures |= dict(task.validate()) if task.validate else {}
+        figures |= peers.from_first(task.validate) if task.validate else {}
         progress.epochs.append({"epoch": epoch + 1, **figures})
         if not task.validate or figures[SCORE] > progress.best_score:
             progress.best_epoch, progress.best_score = epoch + 1, figures.get(SCORE, -1.0)
@@ -116,14 +156,16 @@ def _train_epoch(
     optimizers: list[torch.optim.Optimizer],
     schedulers: list[torch.optim.lr_scheduler.LRScheduler],
     epoch: int,
+    peers: Peers,
 ) -> dict[str, float]:
     """One pass; the mean of each part of the loss."""
     task.network.train()
-    device = next(task.network.parameters()).device
+    device = peers.device
     mixed = options.mixed_precision if options.mixed_precision is not None else _is_cuda(device)
     totals: dict[str, float] = {}
+    quiet = None if peers.is_first else True  # None: only where nobody watches
     bar = tqdm(
-        task.batches(epoch), total=task.steps, desc=f"epoch {epoch + 1}", leave=False, disable=None
+        task.batches(epoch), total=task.steps, desc=f"epoch {epoch + 1}", leave=False, disable=quiet
     )
     for batch in bar:
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
@@ -132,6 +174,7 @@ def _train_epoch(
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        peers.average_gradients(task.network)
         _clip(task.network, options.clip_norm)
         for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
             optimizer.step()
@@ -199,7 +242,10 @@ def _clip(network: nn.Module, norm: float) -> None:
 class _Checkpoint:
     """An interrupted fit on disk: weights as safetensors, the optimizers' state beside them."""
 
-    def __init__(self, options: TrainingOptions, fingerprint: str, seed: int) -> None:
+    def __init__(
+        self, options: TrainingOptions, fingerprint: str, seed: int, *, writes: bool
+    ) -> None:
+        self._writes = writes
         self._best: dict[str, Tensor] | None = None
         self._folder: Path | None = None
         if options.checkpoint_folder is not None:
@@ -231,7 +277,7 @@ class _Checkpoint:
         """Put the best weights into the network; a finished fit leaves no state to take up."""
         if self._best is not None:
             network.load_state_dict(self._best)
-        if self._folder is not None:
+        if self._folder is not None and self._writes:
             # The state goes first: without it the rest is not taken up.
             (self._folder / "state.pt").unlink(missing_ok=True)
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -243,7 +289,7 @@ class _Checkpoint:
         schedulers: list[torch.optim.lr_scheduler.LRScheduler],
         progress: Progress,
     ) -> None:
-        if self._folder is None or self._best is None:
+        if self._folder is None or self._best is None or not self._writes:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         state = {

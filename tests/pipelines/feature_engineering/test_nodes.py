@@ -16,9 +16,10 @@ from recsys_kedro.pipelines.feature_engineering.nodes import (
     build_product_features,
     build_product_snapshots,
     build_user_features,
+    split_time,
 )
 from recsys_kedro.schemas import EVENTS, PRODUCTS, USERS
-from recsys_kedro.splits import TimeSplit
+from recsys_kedro.splits import SplitOptions, TimeSplit
 
 OPTIONS = FeatureOptions()
 CONF = Path(__file__).parents[3] / "conf" / "base"
@@ -62,6 +63,16 @@ def split(tables):
         horizon_days=10,
         target_event_types=(c.PURCHASE,),
     )
+
+
+def test_as_of_may_be_a_time_or_its_text(tables):
+    options = SplitOptions(horizon_days=7)
+    as_of = datetime(2025, 2, 20, tzinfo=UTC)
+    split = split_time(tables[0], as_of, options)
+    assert split.as_of == as_of
+    assert split == split_time(tables[0], "2025-02-20T00:00:00+00:00", options)
+    with pytest.raises(ValueError, match="timezone"):
+        split_time(tables[0], "2025-02-20T00:00:00", options)
 
 
 def test_user_and_product_features_are_as_of_the_splits_as_of(tables, split):

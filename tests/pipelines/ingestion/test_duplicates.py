@@ -1,4 +1,6 @@
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys_kedro import columns as c
 from recsys_kedro.pipelines.ingestion.duplicates import duplicate_of
@@ -34,3 +36,12 @@ def test_where_a_broker_had_a_row_does_not_make_it_another_event():
     kinds = duplicate_of(raw, pl.Series([None, None], dtype=pl.String))
 
     assert kinds.to_list() == [None, "exact"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([None, 0.0, 1.0])), max_size=20))
+def test_exact_is_every_row_that_an_equal_one_precedes(rows):
+    raw = pl.DataFrame(rows, schema={"product": pl.String, "price": pl.Float64}, orient="row")
+
+    kinds = duplicate_of(raw, pl.Series([None] * len(rows), dtype=pl.String))
+
+    assert kinds.to_list() == ["exact" if row in rows[:n] else None for n, row in enumerate(rows)]

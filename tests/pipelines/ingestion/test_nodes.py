@@ -2,10 +2,12 @@ import json
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from recsys_kedro import columns as c
 from recsys_kedro import schemas
 from recsys_kedro.datasets.tables import TableDataset
+from recsys_kedro.pipelines.ingestion import nodes
 from recsys_kedro.pipelines.ingestion.nodes import (
     admit_events,
     build_events,
@@ -67,6 +69,24 @@ def test_views_of_the_source_arrive_as_product_views_with_context_at_top_level(r
     assert row[c.EVENT_TYPE] == c.PRODUCT_VIEW
     assert (row[c.CATEGORY], row[c.PRICE], row[c.SEARCH_QUERY]) == ("toys", 2.5, "bear")
     assert (row[c.DEVICE_TYPE], row[c.QUANTITY], row[c.SESSION_ID]) == ("mobile", 1.0, "u1-1")
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_rows_that_are_judged_in_blocks_come_out_as_at_once(read, monkeypatch, numbered):
+    """A duplicate, a bad row and an excluded one, each in another block than the first row."""
+    shop = ShopOptions(exclude=[ExclusionRule(name="bots", column="user_id", equals=["bot"])])
+    options = OPTIONS.model_copy(update={"shops": {"mine": shop}})
+    others = [event(user_id=f"u{number}") for number in range(2, 5)]
+    raw = read(event(), *others, event(), event(price=-1), event(user_id="bot"))
+    raw = raw if numbered else raw.drop(c.SOURCE_ROW)
+    whole = screen_events(raw, options, None, NOT_LANDED)
+    monkeypatch.setattr(nodes, "ROWS_AT_ONCE", 2)
+    parts = screen_events(raw, options, None, NOT_LANDED)
+    assert whole.counts == parts.counts
+    assert whole.counts["duplicates"]["exact"] == whole.counts["excluded"]["bots"] == 1
+    assert_frame_equal(whole.events, parts.events)
+    assert_frame_equal(whole.rejected, parts.rejected)
+    assert parts.rejected[c.SOURCE_ROW].to_list() == [6]
 
 
 def test_every_row_is_kept_rejected_excluded_or_a_duplicate(read):

@@ -1,6 +1,7 @@
 """Nodes of the feature engineering: they choose the times, the features do the work.
 
-Every table may be a Polars or a PySpark frame; the result is a frame of the same engine.
+Every table may be a Polars frame, a scan of a file that is larger than the memory, or a PySpark
+frame; the result is a frame of the same engine.
 """
 
 from datetime import datetime
@@ -8,9 +9,10 @@ from datetime import datetime
 import narwhals as nw
 import polars as pl
 from narwhals.typing import IntoFrame
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, TypeAdapter
 
 from recsys_kedro import columns as c
+from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.portable import Table
 from recsys_kedro.features.product import product_features
@@ -18,12 +20,21 @@ from recsys_kedro.features.snapshots import product_snapshots, snapshot_times
 from recsys_kedro.features.user import user_features
 from recsys_kedro.splits import SplitOptions, TimeSplit, make_time_split
 
+AS_OF: TypeAdapter[datetime | None] = TypeAdapter(AwareDatetime | None)
 
-def split_time(
-    events: pl.DataFrame, as_of: AwareDatetime | None, options: SplitOptions
-) -> TimeSplit:
-    """Lay the one global time split."""
-    return make_time_split(events, as_of, options)
+
+def split_time(events: IntoFrame, as_of: datetime | str | None, options: SplitOptions) -> TimeSplit:
+    """Lay the one global time split.
+
+    Args:
+        events: the event table.
+        as_of: a time with its zone; from a parameter it is ISO 8601. Empty: see the split.
+        options: where the windows lie.
+
+    Raises:
+        ValueError: ``as_of`` is not such a time, or a window is empty.
+    """
+    return make_time_split(events, AS_OF.validate_python(as_of), options)
 
 
 def build_user_features(
@@ -50,14 +61,19 @@ def build_product_snapshots(
 ) -> IntoFrame:
     """Product features on a grid anchored at ``split.test_start``, and as of every cut.
 
-    The grid begins at its first time after the first event.
+    The grid begins at its first time after the first event. Polars makes one snapshot after the
+    other: at once, the memory would hold the working tables of all of them.
     """
-    lazy_events = _lazy(events)
+    lazy_events, lazy_products = _lazy(events), _lazy(products)
     grid = snapshot_times(
         _first_time(lazy_events), split.as_of, split.test_start, options.snapshot_every_days
     )
     times = sorted({*grid, split.validation_start, split.test_start, split.as_of})
-    return _native(product_snapshots(lazy_events, _lazy(products), times, options))
+    parts = [
+        _native(product_snapshots(lazy_events, lazy_products, [time], options)) for time in times
+    ]
+    table = nw.concat([_lazy(part) for part in parts])
+    return _native(table.sort(f.SNAPSHOT_TIME, c.PRODUCT_ID))
 
 
 def _lazy(table: IntoFrame) -> Table:
@@ -65,9 +81,12 @@ def _lazy(table: IntoFrame) -> Table:
 
 
 def _native(table: Table) -> IntoFrame:
-    """The engine's own frame; Polars is run here, so that its schema's checks see the rows."""
+    """The engine's own frame; Polars is run here, so that its schema's checks see the rows.
+
+    It streams: the events pass by in pieces, whether they are in memory or in a file.
+    """
     native: IntoFrame = table.to_native()
-    return native.collect() if isinstance(native, pl.LazyFrame) else native
+    return native.collect(engine="streaming") if isinstance(native, pl.LazyFrame) else native
 
 
 def _first_time(events: Table) -> datetime:

@@ -19,6 +19,8 @@ def with_sessions(events: pl.DataFrame, gap_minutes: float) -> pl.DataFrame:
         events: sorted by user_id, timestamp, source_row.
         gap_minutes: the longest pause within a session, minutes.
     """
+    if events[c.SESSION_ID].null_count() == 0:
+        return events
     visitor = (c.USER_ID, _UNNAMED)
     pause = pl.col(c.TIMESTAMP).diff().over(visitor)
     starts = (pause > timedelta(minutes=gap_minutes)).fill_null(True)
