@@ -29,7 +29,7 @@ export DO_NOT_TRACK := true
 export KEDRO_LOGGING_CONFIG := $(CURDIR)/conf/logging.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check serve rollback lab viz soak lock clean
+.PHONY: help run test test-slow check serve rollback lab notebooks viz ab-demo soak lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ lab: $(STAMP) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --LabApp.news_url= \
 		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(ARGS) notebooks
 
+notebooks: $(STAMP) ## run all notebooks and render them as HTML: KEDRO_ENV=… for another shop
+	$(BIN)/jupyter nbconvert --execute --to html --log-level WARN --output-dir \
+		data$(if $(filter-out base,$(KEDRO_ENV)),/$(KEDRO_ENV))/08_reporting/notebooks notebooks/*.ipynb
+
 viz: $(STAMP) ## the pipeline as a graph, in the browser
 	$(BIN)/kedro viz run $(ARGS)
 
@@ -72,6 +76,9 @@ bench-%: $(STAMP) ## measure; the figures go to data/08_reporting/benchmarks
 
 soak: $(STAMP) ## half an hour at 70 % of what a server can take; the figures as above
 	$(BIN)/python benchmarks/serving.py --soak 30 $(ARGS)
+
+ab-demo: $(STAMP) ## a whole A/B test on simulated shoppers, and its truth: ten minutes
+	$(BIN)/python benchmarks/ab_demo.py $(ARGS)
 
 lock: $(STAMP) ## choose the newest allowed versions anew
 	$(BIN)/uv pip compile pyproject.toml --python-version 3.11 --all-extras --upgrade --quiet \

@@ -19,6 +19,7 @@ from recsys_kedro.model_registry import (
     champion_model,
     champion_recipe,
     register,
+    register_as,
     roll_back,
 )
 from recsys_kedro.models.base import TrainingData
@@ -107,7 +108,9 @@ def test_first_model_is_champion(champion):
     assert version_of(CHAMPION).version == 1
 
 
-def test_a_server_takes_the_models_of_its_tests_out_of_the_registry(champion, tmp_path, monkeypatch):
+def test_a_server_takes_the_models_of_its_tests_out_of_the_registry(
+    champion, tmp_path, monkeypatch
+):
     mlflow.MlflowClient().set_registered_model_alias(NAME, "control", champion["version"])
     tests = tmp_path / "experiments.yml"
     tests.write_text(
@@ -236,3 +239,20 @@ def test_roll_back_to_the_champion_before(tracking, model, snapshot, card):
     assert str(version_of(CHAMPION).version) == first
     with pytest.raises(ValueError, match="no champion of recsys_unheard_of"):
         roll_back("unheard_of")
+
+
+def test_model_of_an_ab_test_has_an_alias_of_its_own(champion, model, snapshot, card, monkeypatch):
+    before = version_of(CHAMPION).version
+    version = register_as("popular", model, snapshot, NO_QUIZ, card(promote=True))
+    assert str(version_of("popular").version) == version
+    assert version_of(CHAMPION).version == before
+    with pytest.raises(ValueError, match="alias 'champion' is given by the gate"):
+        register_as(CHAMPION, model, snapshot, NO_QUIZ, card(promote=False))
+
+    def fail(*_, **__):
+        raise RuntimeError("weights are gone")
+
+    monkeypatch.setattr(ItemKNN, "recommend", fail)
+    with pytest.raises(RuntimeError, match=r"does not answer.*'popular' stays where it was"):
+        register_as("popular", model, snapshot, NO_QUIZ, card(promote=False))
+    assert str(version_of("popular").version) == version

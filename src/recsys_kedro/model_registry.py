@@ -98,6 +98,38 @@ def register(
     Raises:
         RuntimeError: if it was to be promoted and does not answer.
     """
+    registered, faults = _logged(model, snapshot, quiz, card)
+    return _place(registered, promote=card.promotion.promote, faults=faults)
+
+
+def register_as(
+    alias: str, model: Recommender, snapshot: ServingSnapshot, quiz: Quiz, card: ModelCard
+) -> str:
+    """Log and register a model under an alias that A/B tests can name; returns its version.
+
+    Raises:
+        ValueError: if the alias is one that the gate gives.
+        RuntimeError: if the model does not answer; the alias stays where it was.
+    """
+    if alias in (CHAMPION, CHALLENGER):
+        msg = f"alias '{alias}' is given by the gate, see `register`; choose another one"
+        raise ValueError(msg)
+    registered, faults = _logged(model, snapshot, quiz, card)
+    version = str(registered.version)
+    if faults:
+        msg = (
+            f"{registered.name} version {version} does not answer: {'; '.join(faults)}. "
+            f"The alias '{alias}' stays where it was."
+        )
+        raise RuntimeError(msg)
+    mlflow.MlflowClient().set_registered_model_alias(registered.name, alias, version)
+    return version
+
+
+def _logged(
+    model: Recommender, snapshot: ServingSnapshot, quiz: Quiz, card: ModelCard
+) -> tuple[ModelVersion, list[str]]:
+    """The new version, without an alias, and what is wrong with its answers."""
     name, known_user = registered_name(card.shop), _somebody(snapshot)
     with _run(card.shop) as run_tags, tempfile.TemporaryDirectory() as temporary:
         parts = {part: Path(temporary) / part for part in pyfunc_model.PARTS}
@@ -122,9 +154,7 @@ def register(
     client.update_model_version(name, registered.version, description=text)
     for key, value in (_recipe_tags(card) | origin).items():
         client.set_model_version_tag(name, registered.version, key, value)
-    return _place(
-        registered, promote=card.promotion.promote, faults=_faults(registered, known_user)
-    )
+    return registered, _faults(registered, known_user)
 
 
 @contextmanager

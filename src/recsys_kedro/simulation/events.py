@@ -25,12 +25,16 @@ def returns_of(
     """Some purchases come back after some days."""
     bought = events.where(events.kind == EventType.PURCHASE)
     back = bought.where(rng.random(len(bought.kind)) < options.return_share)
-    wait = rng.uniform(*RETURN_DAYS, len(back.kind)) * SECONDS_PER_DAY
+    return sent_back(back, rng.uniform(*RETURN_DAYS, len(back.kind)))
+
+
+def sent_back(bought: SessionEvents, days: NDArray[np.float64]) -> SessionEvents:
+    """The returns of purchases so many days after them."""
     return SessionEvents(
-        back.session,
-        back.product,
-        np.full(len(back.kind), EventType.RETURN, np.int8),
-        back.second + wait.astype(np.int64),
+        bought.session,
+        bought.product,
+        np.full(len(bought.kind), EventType.RETURN, np.int8),
+        bought.second + (days * SECONDS_PER_DAY).astype(np.int64),
     )
 
 
@@ -56,42 +60,58 @@ def events_table(
     ``price`` is the price of one piece. A return has a session of its own and the pieces
     of its purchase's order line are not kept apart: one piece comes back.
     """
-    count, sessions = len(events.kind), len(visits.user)
-    session_ids = numbered_ids("S", sessions).gather(events.session)
+    searches_S = rng.random(len(visits.user)) < SEARCH_SHARE
+    pieces = rng.geometric(1 - MORE_PIECES_SHARE, len(events.kind))
+    frame = described(events, visits, shoppers, catalogue, options).with_columns(
+        search_queries(events, catalogue, searches_S[events.session]).alias(c.SEARCH_QUERY),
+        pl.Series(c.QUANTITY, quantities(events, catalogue, pieces)),
+    )
+    return frame.select(numbered_ids("E", frame.height).alias(c.EVENT_ID), pl.all())
+
+
+def described(
+    events: SessionEvents,
+    visits: Visits,
+    shoppers: Shoppers,
+    catalogue: Catalogue,
+    options: SimulationOptions,
+) -> pl.DataFrame:
+    """Names, times, and what the catalogue says of the products; one row per event."""
+    session = session_ids(visits).gather(events.session)
     returned = pl.Series(events.kind == EventType.RETURN)
     frame = pl.DataFrame(
         {
-            c.EVENT_ID: numbered_ids("E", count),
             c.EVENT_TYPE: pl.Series(c.EVENT_TYPES).gather(events.kind),
             c.USER_ID: shoppers.ids.gather(visits.user[events.session]),
             c.PRODUCT_ID: catalogue.ids.gather(events.product),
             c.TIMESTAMP: times(options, events.second),
-            c.SESSION_ID: session_ids,
+            c.SESSION_ID: session,
             c.DEVICE_TYPE: pl.Series(DEVICES).gather(visits.device[events.session]),
             c.CATEGORY: catalogue.category_names.gather(catalogue.category[events.product]),
             c.PRICE: catalogue.price[events.product],
-            c.SEARCH_QUERY: _search_queries(events, catalogue, sessions, rng),
-            c.QUANTITY: _quantities(events, catalogue, rng),
         }
     )
     own_session = pl.when(returned).then(pl.col(c.SESSION_ID) + "R").otherwise(c.SESSION_ID)
     return frame.with_columns(own_session.alias(c.SESSION_ID))
 
 
-def _quantities(
-    events: SessionEvents, catalogue: Catalogue, rng: np.random.Generator
+def session_ids(visits: Visits) -> pl.Series:
+    """(S,) by index."""
+    return numbered_ids("S", len(visits.user))
+
+
+def quantities(
+    events: SessionEvents, catalogue: Catalogue, pieces: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Consumables are bought in several pieces; everything else is one piece."""
+    """Consumables are bought in several ``pieces``; everything else is one piece."""
     consumable = np.isfinite(catalogue.cycle_days)[events.product]
-    several = consumable & (events.kind == EventType.PURCHASE)
-    return np.where(several, rng.geometric(1 - MORE_PIECES_SHARE, len(several)), 1.0)
+    return np.where(consumable & (events.kind == EventType.PURCHASE), pieces, 1.0)
 
 
-def _search_queries(
-    events: SessionEvents, catalogue: Catalogue, sessions: int, rng: np.random.Generator
+def search_queries(
+    events: SessionEvents, catalogue: Catalogue, searched: NDArray[np.bool_]
 ) -> pl.Series:
-    """In some sessions the views of a subcategory come from a search for it."""
-    searches = rng.random(sessions) < SEARCH_SHARE
-    typed = searches[events.session] & (events.kind == EventType.PRODUCT_VIEW)
+    """Where a visitor ``searched``, views of a subcategory come from a search for it."""
+    typed = searched & (events.kind == EventType.PRODUCT_VIEW)
     words = catalogue.subcategory_names.gather(catalogue.subcategory[events.product])
     return pl.select(pl.when(pl.Series(typed)).then(words)).to_series()

@@ -28,6 +28,10 @@ class PurchaseMemory:
             np.full((users, SLOTS), EMPTY, np.int32), np.full((users, SLOTS), -np.inf, np.float32)
         )
 
+    def copy(self) -> "PurchaseMemory":
+        """One that changes by itself."""
+        return PurchaseMemory(self.product_UM.copy(), self.day_UM.copy())
+
     def remember(
         self,
         user: NDArray[np.integer],

@@ -18,6 +18,7 @@ from recsys_kedro.simulation.choice import (
     memory_bonus,
     product_utility,
 )
+from recsys_kedro.simulation.demand import Visits
 from recsys_kedro.simulation.memory import EMPTY, PurchaseMemory
 from recsys_kedro.simulation.options import SimulationOptions
 from recsys_kedro.simulation.period import SECONDS_PER_DAY, WEEK_SECONDS, period_start
@@ -33,10 +34,12 @@ class Tastes:
 
     Attributes:
         world: users, products and demand.
+        visits: who came when.
         options: what it was simulated with.
     """
 
     world: World
+    visits: Visits
     options: SimulationOptions
 
     @property
@@ -74,7 +77,7 @@ def oracle_scores(
         ValueError: if a user is not one of the shop's.
     """
     user_Q = _user_indices(tastes, user_ids)
-    memory = _memory_as_of(tastes, history, as_of)
+    memory = memory_as_of(tastes, history, as_of)
     scores = np.empty((len(user_Q), len(tastes.product_ids)), np.float32)
     rows = max(1, CELLS_PER_BLOCK // scores.shape[1])
     for start in range(0, len(user_Q), rows):
@@ -136,7 +139,8 @@ def _user_indices(tastes: Tastes, user_ids: pl.Series) -> NDArray[np.int64]:
     return found
 
 
-def _memory_as_of(tastes: Tastes, history: pl.DataFrame | None, as_of: datetime) -> PurchaseMemory:
+def memory_as_of(tastes: Tastes, history: pl.DataFrame | None, as_of: datetime) -> PurchaseMemory:
+    """What each user had bought in ``history`` strictly before ``as_of``; None: nothing."""
     memory = PurchaseMemory.empty(len(tastes.world.shoppers))
     if history is None:
         return memory

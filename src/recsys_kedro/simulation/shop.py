@@ -90,7 +90,7 @@ def simulate_shop(options: SimulationOptions, seed: int) -> Shop:
     happened = SessionEvents.concat([happened, returns_of(happened, options, tables_rng)])
     happened = in_time_order(happened, options)
     events = events_table(happened, visits, shoppers, catalogue, options, tables_rng)
-    return Shop(events, products, users, Tastes(world, options))
+    return Shop(events, products, users, Tastes(world, visits, options))
 
 
 def _events_per_session(
