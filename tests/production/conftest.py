@@ -114,7 +114,7 @@ class Production:
         return s3fs.S3FileSystem().cat_file(f"{os.environ['RECSYS_BUCKET']}/{SHOP}/{path}")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def production(postgres, broker, object_store, small_shop, conf, tmp_path_factory):
     """The servers, filled with the small shop."""
     import boto3

@@ -20,6 +20,7 @@ def test_options_come_from_the_environment(monkeypatch):
 
 
 def test_a_topic_without_a_broker_is_refused(monkeypatch):
+    monkeypatch.delenv("RECSYS_KAFKA_BOOTSTRAP_SERVERS", raising=False)
     monkeypatch.setenv("RECSYS_IMPRESSIONS_TOPIC", "impressions")
     with pytest.raises(ValidationError, match="needs RECSYS_KAFKA_BOOTSTRAP_SERVERS"):
         ServingOptions()
