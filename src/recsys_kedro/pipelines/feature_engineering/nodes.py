@@ -23,12 +23,12 @@ from recsys_kedro.splits import SplitOptions, TimeSplit, make_time_split
 AS_OF: TypeAdapter[datetime | None] = TypeAdapter(AwareDatetime | None)
 
 
-def split_time(events: IntoFrame, as_of: datetime | str | None, options: SplitOptions) -> TimeSplit:
+def split_time(events: IntoFrame, as_of: str | None, options: SplitOptions) -> TimeSplit:
     """Lay the one global time split.
 
     Args:
         events: the event table.
-        as_of: a time with its zone; from a parameter it is ISO 8601. Empty: see the split.
+        as_of: ISO 8601 with its zone; empty: see the split.
         options: where the windows lie.
 
     Raises:
