@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import narwhals as nw
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
@@ -12,6 +13,10 @@ from recsys_kedro.simulation.options import SimulationOptions
 from recsys_kedro.simulation.shop import Shop, simulate_shop
 from recsys_kedro.splits import SplitOptions, TimeSplit, make_time_split
 from recsys_kedro.training_lists import SamplingOptions, TrainingLists, build_training_lists
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ["servers.kafka", "servers.object_store", "servers.postgres"]
 
