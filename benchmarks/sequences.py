@@ -8,6 +8,8 @@ Leave-last-out: one item per user is predicted from those before it, ranked amon
 without those that the user has had (``--repeats`` keeps them). Nothing is fitted on that item
 or on what follows it. The fusion learns from the item before, scored by models that were fitted
 without that one too; then both models are fitted anew, up to the item that is predicted.
+
+On a machine with other work set ``OMP_NUM_THREADS=1``: threads that wait for each other spin.
 """
 
 import argparse
