@@ -25,12 +25,12 @@ from shops import demo_shop
 
 from recsys_kedro import columns as c
 from recsys_kedro.experiments.attribution import revenue_of_purchases
+from recsys_kedro.experiments.simulated_trials import Trials
 from recsys_kedro.serving.registered_models import CHAMPION
 from recsys_kedro.simulation.memory import EMPTY
 from recsys_kedro.simulation.oracle import memory_as_of
 from recsys_kedro.simulation.response import Audience
 from recsys_kedro.simulation.response_choice import ResponseOptions
-from recsys_kedro.simulation.response_trials import Trials
 from recsys_kedro.simulation.shop import Shop
 from recsys_kedro.vocabulary import Vocabulary
 

@@ -12,23 +12,23 @@ import os
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[threads] = "1"
 
-import socket  # noqa: E402 - after the threads are limited
-import subprocess  # noqa: E402 - see above
-import tempfile  # noqa: E402 - see above
-import time  # noqa: E402 - see above
-from collections.abc import Iterator  # noqa: E402 - see above
-from contextlib import contextmanager  # noqa: E402 - see above
-from importlib.resources import files  # noqa: E402 - see above
-from pathlib import Path  # noqa: E402 - see above
-from typing import Any  # noqa: E402 - see above
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
-import polars as pl  # noqa: E402 - see above
-import report  # noqa: E402 - see above
-from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402 - see above
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402 - see above
+import polars as pl
+import report
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from recsys_kedro.streams.landing import land  # noqa: E402 - see above
-from recsys_kedro.streams.options import LandingOptions  # noqa: E402 - see above
+from recsys_kedro.streams.landing import land
+from recsys_kedro.streams.options import LandingOptions
 
 TOPIC = "benchmark"
 REQUIRED = ("user_id", "product_id", "timestamp")

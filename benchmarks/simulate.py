@@ -7,10 +7,10 @@ import os
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ[threads] = "1"
 
-import report  # noqa: E402 - after the threads are limited
+import report
 
-from recsys_kedro.simulation.options import SimulationOptions  # noqa: E402 - see above
-from recsys_kedro.simulation.shop import simulate_shop  # noqa: E402 - see above
+from recsys_kedro.simulation.options import SimulationOptions
+from recsys_kedro.simulation.shop import simulate_shop
 
 SEED = 7
 

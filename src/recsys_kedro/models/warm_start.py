@@ -55,7 +55,7 @@ def take_up_weights(model: Hybrid, folder: Path, cut: datetime) -> datetime | No
     path = earlier[-1]
     with safe_open(path, "pt") as file:
         about = file.metadata()
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - is no mapping
     as_of = datetime.fromisoformat(about["as_of"])
     if as_of >= cut:
         msg = (

@@ -1,8 +1,8 @@
 import re
 from datetime import timedelta
-from html.parser import HTMLParser
 
 import pytest
+from pages import assert_needs_nothing_but_itself
 
 from recsys_kedro.experiments.declarations import Experiments
 from recsys_kedro.pipelines.ab_testing.nodes import analyse_experiments
@@ -15,26 +15,6 @@ from recsys_kedro.pipelines.ab_testing.report_figures import (
     money_in_words,
     value_in_words,
 )
-
-
-class Page(HTMLParser):
-    """The tags left open, and everything that a tag refers to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.references: list[str] = []
-        self.ids: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link", "br", "img"):
-            self.open.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href") and value]
-        self.ids |= {value for name, value in attrs if name == "id"}
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +37,7 @@ def page(render, simulated):
 
 
 def test_the_page_needs_nothing_but_itself(page):
-    parsed = Page(page)
-    assert parsed.open == []
-    assert {r.removeprefix("#") for r in parsed.references} <= parsed.ids
-    assert not re.search(r"<script|@import|url\((?!#)|<link", page)
+    assert_needs_nothing_but_itself(page)
 
 
 def test_it_begins_with_the_verdict_and_the_money(page):
@@ -123,7 +100,7 @@ def test_several_experiments_get_an_overview(render, simulated):
     page = render((both, log))
     assert "All experiments" in page
     assert "a <b>" not in page
-    assert {r.removeprefix("#") for r in Page(page).references} <= Page(page).ids
+    assert_needs_nothing_but_itself(page)
 
 
 def test_a_made_up_shop_is_called_simulated(render, simulated, page):

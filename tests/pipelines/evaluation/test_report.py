@@ -1,30 +1,11 @@
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import polars as pl
 import pytest
+from pages import assert_needs_nothing_but_itself
 
 from recsys_kedro import columns as c
 from recsys_kedro.pipelines.evaluation.report import render_report
-
-
-class Page(HTMLParser):
-    """The tags left open, and everything that a tag refers to."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.references: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link", "br", "img"):
-            self.open.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href") and value]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +14,7 @@ def page(shop, context):
 
 
 def test_the_page_needs_nothing_but_itself(page):
-    parsed = Page(page)
-    assert parsed.open == []
-    assert all(reference.startswith("#") for reference in parsed.references)
-    assert not re.search(r"<script|@import|url\((?!#)|<link", page)
+    assert_needs_nothing_but_itself(page)
 
 
 def test_the_page_has_four_pictures_and_both_tasks(page):

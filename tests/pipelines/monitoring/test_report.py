@@ -1,7 +1,5 @@
-import re
-from html.parser import HTMLParser
-
 import pytest
+from pages import assert_needs_nothing_but_itself
 
 from recsys_kedro.monitoring.alerts import MonitoringAlerts, judge, worst_status
 from recsys_kedro.monitoring.figures import Figure, figures_by_window, gathered
@@ -18,23 +16,6 @@ EXAMPLE = SkewExample(
     served="price 2.0",
     expected="price 1.0",
 )
-
-
-class Page(HTMLParser):
-    """The tags left open, and everything that a tag refers to."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.references = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "link", "br", "img"):
-            self.open.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href") and value]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +58,7 @@ def page(report):
 
 
 def test_the_page_needs_nothing_but_itself(page):
-    parsed = Page(page)
-    assert parsed.open == []
-    assert all(reference.startswith("#") for reference in parsed.references)
-    assert not re.search(r"<script|@import|url\((?!#)|<link", page)
+    assert_needs_nothing_but_itself(page)
 
 
 def test_it_says_what_is_wrong_with_which_figure(page):

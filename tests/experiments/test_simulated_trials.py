@@ -9,11 +9,11 @@ import pytest
 
 from recsys_kedro import columns as c
 from recsys_kedro.experiments.declarations import Experiment, Variant
+from recsys_kedro.experiments.simulated_trials import Trials
 from recsys_kedro.simulation.options import SimulationOptions
 from recsys_kedro.simulation.oracle import memory_as_of, oracle_scores
 from recsys_kedro.simulation.period import period_start
 from recsys_kedro.simulation.response_choice import ResponseOptions
-from recsys_kedro.simulation.response_trials import Trials
 from recsys_kedro.simulation.shop import simulate_shop
 
 USERS, DAYS, POSITIONS, REPLICATIONS = 2_000, 28, 5, 200
