@@ -7,6 +7,8 @@ not copied. What they tell one another goes through gloo, or NCCL where each has
 import pickle
 import signal
 import tempfile
+import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +23,7 @@ from torch.multiprocessing.spawn import ProcessException, spawn
 Result = TypeVar("Result")
 
 WORK_FILE, RESULT_FILE, MEETING_FILE = "work.pickle", "result.pickle", "meeting"
+FAULT_SUFFIX = ".fault"
 LONGEST_WAIT = timedelta(hours=2)  # for another process that is alive, e.g. while it validates
 
 
@@ -131,7 +134,7 @@ def run_in_processes(work: Callable[[Peers], Result], count: int, device: torch.
                 pass
         except ProcessException as error:
             codes = [process.exitcode or 0 for process in context.processes]
-            raise RuntimeError(_in_words(codes, error)) from error
+            raise RuntimeError(_in_words(codes, _first_fault(folder) or str(error))) from error
         result: Result = pickle.loads((folder / RESULT_FILE).read_bytes())
         return result
 
@@ -154,6 +157,11 @@ def _take_part(rank: int, folder: str, count: int, device_type: str, threads: in
         result = _read(Path(folder))(Peers(device, rank, count))
         if rank == 0:
             (Path(folder) / RESULT_FILE).write_bytes(pickle.dumps(result))
+    except Exception:
+        # Before the others notice that this one is gone.
+        text = f"process {rank} failed: {traceback.format_exc()}"
+        (Path(folder) / f"{time.monotonic_ns():020d}{FAULT_SUFFIX}").write_text(text, "utf-8")
+        raise
     finally:
         distributed.destroy_process_group()
 
@@ -177,14 +185,20 @@ def _read(folder: Path) -> Callable[[Peers], object]:
     return work
 
 
-def _in_words(codes: list[int], error: Exception) -> str:
+def _first_fault(folder: Path) -> str:
+    """What failed first; the faults after it only tell that a process is missed."""
+    faults = sorted(folder.glob(f"*{FAULT_SUFFIX}"))
+    return faults[0].read_text("utf-8") if faults else ""
+
+
+def _in_words(codes: list[int], fault: str) -> str:
     """Who was killed, if anybody was: the others then only miss it."""
     killed = [
         f"process {rank} was ended by {signal.Signals(-code).name}"
         for rank, code in enumerate(codes)
         if code < 0 and -code != signal.SIGTERM
     ]
-    what = f"{', '.join(killed)} (is there enough memory?)" if killed else str(error)
+    what = f"{', '.join(killed)} (is there enough memory?)" if killed else fault
     return (
         f"training.processes: {what}. The others were stopped. With training.checkpoint_folder "
         f"the next run goes on after the last whole epoch."
