@@ -226,7 +226,9 @@ class _ListBuilder:
         if requests.is_empty():
             return None
         snapshot = Snapshot(
-            fit_scorers(self.events, self.catalogue, time, self.weights, self.options.scorers),
+            fit_scorers(
+                self.events, self.products, self.catalogue, time, self.weights, self.options.scorers
+            ),
             product_state(features, self.catalogue, self.categories),
             self.catalogue,
             self.categories,

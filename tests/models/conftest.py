@@ -9,9 +9,10 @@ import torch
 from recsys_kedro import columns as c
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.queries import Queries, build_queries
-from recsys_kedro.schemas import UTC_TIME
+from recsys_kedro.schemas import PRODUCTS, UTC_TIME
 
 CUT = datetime(2024, 3, 1, tzinfo=UTC)
+PRODUCT_SCHEMA = dict.fromkeys(PRODUCTS.columns, pl.String)
 EVENT_SCHEMA = {
     c.EVENT_ID: pl.String,
     c.EVENT_TYPE: pl.String,
@@ -49,8 +50,8 @@ def _make_events(*rows):
 
 
 def _make_data(events, targets=(c.PURCHASE,)):
-    """Training data without the two other tables."""
-    return TrainingData(events, pl.DataFrame(), pl.DataFrame(), CUT, targets)
+    """Training data whose two other tables are empty."""
+    return TrainingData(events, pl.DataFrame(schema=PRODUCT_SCHEMA), pl.DataFrame(), CUT, targets)
 
 
 def _ask(events, *users, days_after=0) -> Queries:

@@ -55,7 +55,8 @@ def test_killed_process_ends_the_fit_with_its_name(tmp_path):
 
 
 def test_failed_process_ends_the_others_and_is_quoted():
-    with pytest.raises(RuntimeError, match=r"(?s)training\.processes: process 1 .*a fault of rank 1"):
+    message = r"(?s)training\.processes: process 1 .*a fault of rank 1"
+    with pytest.raises(RuntimeError, match=message):
         run_in_processes(fail, 2, CPU)
 
 

@@ -11,7 +11,7 @@ ONE_EACH = {name: [{}] for name in MODELS}
 
 def test_models_have_their_own_names_and_the_simple_ones_come_first():
     assert list(MODELS) == [model.name for model in MODELS.values()]
-    baselines = ["popularity", "recent_popularity", "own_history", "item_knn", "ease", "ials"]
+    baselines = ["popularity", "recent_popularity", "own_history", "item_knn", "ease", "linear"]
     assert list(MODELS)[:6] == baselines
 
 

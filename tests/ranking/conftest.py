@@ -10,11 +10,12 @@ from recsys_kedro.queries import build_queries
 from recsys_kedro.ranking.product_state import product_state
 from recsys_kedro.ranking.scorers import ScorerOptions, behaviours, fit_scorers
 from recsys_kedro.ranking.snapshot import Snapshot
-from recsys_kedro.schemas import UTC_TIME
+from recsys_kedro.schemas import PRODUCTS, UTC_TIME
 from recsys_kedro.vocabulary import Vocabulary
 
 AS_OF = 100
 CATEGORIES = {"a": "lamps", "b": "lamps", "c": "chairs", "d": None}
+NO_CONTENT = pl.DataFrame(schema=dict.fromkeys(PRODUCTS.columns, pl.String))
 PRICES = {"a": 10.0, "b": 20.0, "c": 40.0, "d": None}
 
 
@@ -48,7 +49,7 @@ def make_snapshot(day):
         options = ScorerOptions(**options)
         weights = behaviours(events, (c.PURCHASE,), options)
         return Snapshot(
-            fit_scorers(events, vocabulary, day(AS_OF), weights, options),
+            fit_scorers(events, NO_CONTENT, vocabulary, day(AS_OF), weights, options),
             product_state(features, vocabulary, categories),
             vocabulary,
             categories,

@@ -15,11 +15,11 @@ from recsys_kedro.ranking.candidates import (
     offsets_of,
     propose,
 )
-from recsys_kedro.ranking.scorers import EASE, NEIGHBOURS
+from recsys_kedro.ranking.scorers import LINEAR, NEIGHBOURS
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.vocabulary import Vocabulary
 
-PASSES = {EASE: 2, NEIGHBOURS: 4, TRENDING: 2}  # memories, behaviours times memories, half-lives
+PASSES = {LINEAR: 2, NEIGHBOURS: 4, TRENDING: 2}  # memories, behaviours times memories, half-lives
 
 
 def only(**quotas):
@@ -128,7 +128,7 @@ def test_a_new_product_without_a_sale_is_proposed(make_events, make_features, ma
     events = make_events(("ann", "a", 90))
     features = make_features(**{f.PRODUCT_AGE_DAYS: [500, 44, 45, None]})
     snapshot = make_snapshot(events, features)
-    options = only(trending=9, category=9, ease=9, neighbours=9, new=9)
+    options = only(trending=9, category=9, linear=9, neighbours=9, new=9)
     candidates, _ = run(ask(events, "ann", "nobody"), snapshot, options)
     assert ids(snapshot, candidates, 0) == ["b"]
     assert ids(snapshot, candidates, 1) == ["a", "b"]

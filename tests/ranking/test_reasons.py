@@ -60,7 +60,7 @@ def test_neighbour_names_the_past_product_that_speaks_most_for_it():
 def test_a_product_does_not_go_with_itself():
     speaks = np.array([[0.9], [0.0]], np.float32)
     assert BUYER.product[0] == CUP
-    assert told(BUYER, (CUP, "ease"), speaks=speaks) == ["Fits your taste"]
+    assert told(BUYER, (CUP, "linear"), speaks=speaks) == ["Fits your taste"]
 
 
 def test_other_sources_have_words_of_their_own():

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys_kedro import columns as c
+from recsys_kedro import schemas
+from recsys_kedro.models.linear import LinearWeightOptions
 from recsys_kedro.ranking.scorers import (
     TAKEN,
     VISITED,
@@ -16,15 +19,24 @@ from recsys_kedro.vocabulary import Vocabulary
 
 PRODUCTS = Vocabulary.fit(["a", "b", "c"])
 OPTIONS = ScorerOptions(
-    popularity_half_lives_days=(10, 20), history_half_lives_days=(10, 20), ease_l2=1
+    popularity_half_lives_days=(10, 20),
+    history_half_lives_days=(10, 20),
+    linear=LinearWeightOptions(l2=1),
+    linear_decays=(0.5, 0.9),
 )
+TABLE = pl.DataFrame(schema=dict.fromkeys(schemas.PRODUCTS.columns, pl.String))
+
+
+def with_linear(**options):
+    linear = OPTIONS.linear.model_copy(update=options)
+    return OPTIONS.model_copy(update={"linear": linear})
 
 
 @pytest.fixture
 def fit(day):
     def fit(events, options=OPTIONS, at=100, products=PRODUCTS):
         weights = behaviours(events, (c.PURCHASE,), options)
-        return fit_scorers(events, products, day(at), weights, options)
+        return fit_scorers(events, TABLE, products, day(at), weights, options)
 
     return fit
 
@@ -69,16 +81,22 @@ def test_scores_of_the_catalogue(make_events, fit, ask):
     np.testing.assert_allclose(scores["own_taken_long"], [[0, 0.5**0.5, 0], [0, 0, 0]], rtol=1e-6)
     near = [[0.5 / 2**0.5, 0, 0], [0, 0, 0]]
     np.testing.assert_allclose(scores["neighbours_taken_short"], near, rtol=1e-6)
-    assert scorers.ease is not None
-    np.testing.assert_allclose(scores["ease_taken_short"][0], 0.5 * scorers.ease[1], rtol=1e-6)
+    assert scorers.linear is not None
+    weights = scorers.linear.toarray()
+    np.testing.assert_allclose(scores["linear_taken_short"][0], weights[1], rtol=1e-6)
+    twice = make_events(("dan", "b", 80), ("dan", "a", 90))
+    scores = scorers.catalogue_scores(ask(twice, "dan"), PRODUCTS)
+    for memory, decay in (("short", 0.5), ("long", 0.9)):
+        found = scores[f"linear_taken_{memory}"].dense[0]
+        np.testing.assert_allclose(found, weights[0] + decay * weights[1], rtol=1e-6)
 
 
-def test_many_products_have_no_ease(make_events, fit, ask):
+def test_many_products_have_no_linear_model(make_events, fit, ask):
     events = make_events(("ann", "a", 80), ("ann", "b", 80))
-    scorers = fit(events, OPTIONS.model_copy(update={"ease_max_products": 2}))
-    assert scorers.ease is None
+    scorers = fit(events, with_linear(max_products=2))
+    assert scorers.linear is None
     assert not any(
-        "ease" in name for name in scorers.catalogue_scores(ask(events, "ann"), PRODUCTS)
+        "linear" in name for name in scorers.catalogue_scores(ask(events, "ann"), PRODUCTS)
     )
 
 
@@ -88,8 +106,11 @@ def test_only_the_past_is_seen(random_events, fit, day):
     products = Vocabulary.fit(random_events[c.PRODUCT_ID])
     seen, all_ = (fit(events, at=50, products=products) for events in (past, random_events))
     assert seen.users.sum() > 0
-    for name in ("popularity", "repeat_rate", "users", "ease"):
+    for name in ("popularity", "repeat_rate", "users"):
         np.testing.assert_array_equal(getattr(seen, name), getattr(all_, name))
+    assert seen.linear is not None
+    assert seen.linear.nnz > 0
+    assert (seen.linear != all_.linear).nnz == 0
     for behaviour in (TAKEN, VISITED):
         assert (seen.neighbours[behaviour] != all_.neighbours[behaviour]).nnz == 0
 
@@ -97,12 +118,14 @@ def test_only_the_past_is_seen(random_events, fit, day):
 @pytest.mark.parametrize("most", [0, 10])
 def test_save_and_load(make_events, fit, ask, tmp_path, most):
     events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90, c.CLICK))
-    scorers = fit(events, OPTIONS.model_copy(update={"ease_max_products": most}))
+    scorers = fit(events, with_linear(max_products=most))
     scorers.save(tmp_path / "scorers.safetensors")
     loaded = Scorers.load(tmp_path / "scorers.safetensors")
-    plain = replace(scorers, neighbours={}, ease=None, popularity=0, repeat_rate=0, users=0)
-    assert plain == replace(loaded, neighbours={}, ease=None, popularity=0, repeat_rate=0, users=0)
-    assert (loaded.ease is None) == (most == 0)
+    plain = replace(scorers, neighbours={}, linear=None, popularity=0, repeat_rate=0, users=0)
+    assert plain == replace(
+        loaded, neighbours={}, linear=None, popularity=0, repeat_rate=0, users=0
+    )
+    assert (loaded.linear is None) == (most == 0)
     queries = ask(events, "ann", "ben")
     expected = scorers.catalogue_scores(queries, PRODUCTS)
     scores = loaded.catalogue_scores(queries, PRODUCTS)

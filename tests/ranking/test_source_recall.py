@@ -20,7 +20,7 @@ def by_source(recalls):
 def test_own_history_and_trends_by_hand(make_events, make_snapshot, ask):
     """Ann had the lamp a; b is what others buy of late. She takes both, and one never seen."""
     events = make_events(("ann", "a", 50), ("bob", "b", 99), ("eve", "b", 99))
-    options = CandidateOptions(ease=0, neighbours=0, retrieval=80, category=0, new=0)
+    options = CandidateOptions(linear=0, neighbours=0, retrieval=80, category=0, new=0)
     truth = truth_of(("ann", "a"), ("ann", "b"), ("ann", "unseen"), ("nobody asked", "a"))
     found = by_source(source_recalls(ask(events, "ann"), truth, make_snapshot(events), options))
     assert list(found) == ["history", "trending", "all"]  # no retrieval without a model
@@ -45,7 +45,7 @@ def test_all_sources_together_are_what_is_ranked(
     snapshot = make_snapshot(random_events, random_features)
     queries = ask(random_events, *[f"u{number}" for number in range(9)])
     truth = truth_of(*[(f"u{number}", f"p{number:02}") for number in range(9)])
-    options = CandidateOptions(ease=3, neighbours=3, trending=2, category=2, new=1)
+    options = CandidateOptions(linear=3, neighbours=3, trending=2, category=2, new=1)
     scores = snapshot.scorers.catalogue_scores(queries, snapshot.vocabulary)
     taken = queries.seen(snapshot.vocabulary, snapshot.scorers.weights[TAKEN])
     ranked = propose(scores, Shelves.of(snapshot, options.new_days), taken, options)
@@ -53,11 +53,12 @@ def test_all_sources_together_are_what_is_ranked(
     assert found["all"]["candidates"] == pytest.approx(len(ranked.product) / 9)
 
 
-def test_a_snapshot_is_as_of_one_of_its_times(make_events, make_features, day):
+def test_a_snapshot_is_as_of_one_of_its_times(make_events, make_features, shop, day):
     events = make_events(("ann", "a", 50), ("bob", "b", 120))
     snapshots = make_features().with_columns(pl.lit(day(100)).alias(f.SNAPSHOT_TIME))
-    snapshot = snapshot_at(day(100), events, snapshots, (c.PURCHASE,), ScorerOptions())
+    rest = (snapshots, (c.PURCHASE,), ScorerOptions())
+    snapshot = snapshot_at(day(100), events, shop.products, *rest)
     assert snapshot.vocabulary.ids.to_list() == ["a", "b", "c", "d"]
     assert snapshot.scorers.users.tolist() == [1, 0, 0, 0]  # what comes later is not known
     with pytest.raises(ValueError, match="none as of 2024"):
-        snapshot_at(day(99), events, snapshots, (c.PURCHASE,), ScorerOptions())
+        snapshot_at(day(99), events, shop.products, *rest)

@@ -131,11 +131,14 @@ class HistoryModel(Baseline):
 
     def score_catalogue(self, queries: Queries) -> NDArray[np.float32]:
         """See :meth:`CatalogueScorer.score_catalogue`."""
-        scores = self.from_history(self._history(queries, self.options.half_life_days))
+        scores = self.from_history(self._recent(queries))
         if self.options.own_weight > 0:
             own = self._history(queries, self.options.own_half_life_days).tocoo()
             scores[own.row, own.col] += np.float32(self.options.own_weight) * own.data
         return scores
+
+    def _recent(self, queries: Queries) -> sparse.csr_matrix:
+        return self._history(queries, self.options.half_life_days)
 
     def _history(self, queries: Queries, half_life_days: float | None) -> sparse.csr_matrix:
         weights = self.options.event_weights.by_type(self.target_event_types)

@@ -18,9 +18,9 @@ from torch import Tensor
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.models.distributed import Peers
-from recsys_kedro.models.hybrid_encoders import ranges
 from recsys_kedro.models.network import HistoryTensors, RequestTensors
 from recsys_kedro.queries import event_type_codes
+from recsys_kedro.ranges import ranges
 from recsys_kedro.sampling import log_expected_count
 from recsys_kedro.training_lists import HISTORY_LENGTH, TrainingLists
 from recsys_kedro.vocabulary import Vocabulary

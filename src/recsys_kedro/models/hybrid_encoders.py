@@ -17,6 +17,7 @@ from recsys_kedro.features.options import EncoderOptions
 from recsys_kedro.features.schemas import USER_FEATURES
 from recsys_kedro.models.network import HistoryTensors, ProductTensors, RequestTensors
 from recsys_kedro.queries import Queries
+from recsys_kedro.ranges import ranges
 from recsys_kedro.vocabulary import Vocabulary
 
 DAYS_PER_YEAR: Final = 365.25
@@ -134,13 +135,3 @@ def history_tensors(queries: Queries, vocabulary: Vocabulary, most: int) -> Hist
     row, flat = row[known], flat[known]
     parts = product[known], queries.event_types[flat], np.log1p(queries.age_days[flat]), row
     return HistoryTensors(*(torch.from_numpy(part) for part in parts))
-
-
-def ranges(
-    start: NDArray[np.int64], stop: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All numbers of the ranges ``[start, stop)``, and which range each is of."""
-    length = stop - start
-    row = np.repeat(np.arange(len(start)), length)
-    within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
-    return row, start[row] + within

@@ -47,7 +47,10 @@ def fit_hybrid(
         take_up_weights(model, weights_folder, data.cut)
     batches = _batch_maker(model, data, lists, features, seed)
     fingerprint = _fingerprint(data, lists, features, options)
-    make_task = partial(_task, model, batches, data.validation, fingerprint)
+    validation = data.validation
+    if validation and options.training.processes > 1:
+        validation = replace(validation, enough=None)  # it need not be picklable
+    make_task = partial(_task, model, batches, validation, fingerprint)
     if options.training.processes == 1:
         alone = Peers(choose_device(options.training.device))
         progress = train(make_task(alone), options.training, seed)
@@ -83,6 +86,7 @@ def _task(
         losses=partial(losses, model),
         validate=validate,
         fingerprint=fingerprint,
+        enough=validation.enough if validation else None,
     )
 
 
@@ -121,7 +125,9 @@ def _untrained(
     categories = Vocabulary.fit(now[c.CATEGORY])
     weights = behaviours(data.events, data.target_event_types, lists.options.scorers)
     snapshot = Snapshot(
-        fit_scorers(data.events, vocabulary, data.cut, weights, lists.options.scorers),
+        fit_scorers(
+            data.events, data.products, vocabulary, data.cut, weights, lists.options.scorers
+        ),
         product_state(now, vocabulary, categories),
         vocabulary,
         categories,

@@ -3,7 +3,7 @@
 U users, P products, Q queries; rows and columns are vocabulary indices.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -98,26 +98,66 @@ def history_matrix(
         event_weights: by event type; a type that is not named weighs nothing.
         half_lives_days: H ages at which an event weighs half; None: all weigh the same.
     """
-    weight_E = by_event_type(event_weights)[queries.event_types]
-    product_E = queries.products(vocabulary)
-    used = (product_E >= 0) & (weight_E > 0)
-    weight_E, age_E = weight_E[used], queries.age_days[used]
-    size, products = len(queries), len(vocabulary)
-    key, cell = np.unique(queries.rows[used] * products + product_E[used], return_inverse=True)
+    used_E, weight_E = _used(queries, vocabulary, event_weights)
+    age_E = queries.age_days[used_E]
     values = [
-        np.bincount(cell, weight_E if half_life is None else weight_E * _faded(age_E, half_life),
-                    len(key))
+        weight_E if half_life is None else weight_E * _faded(age_E, half_life)
         for half_life in half_lives_days
-    ]  # fmt: skip
+    ]
+    return _stacked(queries, vocabulary, used_E, values)
+
+
+def step_history_matrix(
+    queries: Queries,
+    vocabulary: Vocabulary,
+    event_weights: Mapping[str, float],
+    *decays: float,
+) -> sparse.csr_matrix:
+    """(D Q, P) the sum of ``weight * decay ** step`` over the past events.
+
+    A step is a time of the user's used events, counted back: 0 is the newest, whatever its age.
+    Rows and arguments as in :func:`history_matrix`.
+    """
+    used_E, weight_E = _used(queries, vocabulary, event_weights)
+    row_E, age_E = queries.rows[used_E], queries.age_days[used_E]
+    later_E = np.zeros(len(used_E), np.int64)
+    later_E[:-1] = (row_E[1:] == row_E[:-1]) & (age_E[1:] != age_E[:-1])
+    left_E = np.cumsum(later_E[::-1])[::-1]  # changes of time from here to the end of all rows
+    last_of_row_E = np.searchsorted(row_E, row_E, "right") - 1
+    step_E = left_E - left_E[last_of_row_E]
+    values = [weight_E * np.float32(decay) ** step_E for decay in decays]
+    return _stacked(queries, vocabulary, used_E, values)
+
+
+def _used(
+    queries: Queries, vocabulary: Vocabulary, event_weights: Mapping[str, float]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The past events that weigh anything, and what each weighs."""
+    weight_E = by_event_type(event_weights)[queries.event_types]
+    used_E = np.flatnonzero((queries.products(vocabulary) >= 0) & (weight_E > 0))
+    return used_E, weight_E[used_E]
+
+
+def _stacked(
+    queries: Queries,
+    vocabulary: Vocabulary,
+    used_E: NDArray[np.int64],
+    values: Sequence[NDArray[np.floating]],
+) -> sparse.csr_matrix:
+    """One matrix of queries and products per array of values, one below the other."""
+    size, products = len(queries), len(vocabulary)
+    product_E = queries.products(vocabulary)[used_E]
+    key, cell = np.unique(queries.rows[used_E] * products + product_E, return_inverse=True)
+    sums = [np.bincount(cell, value_E, len(key)) for value_E in values]
     first = np.searchsorted(key, np.arange(size) * products)
-    starts = [first + place * len(key) for place in range(len(values))]
+    starts = [first + place * len(key) for place in range(len(sums))]
     return sparse.csr_matrix(
         (
-            np.concatenate(values).astype(np.float32),
-            np.tile((key % max(products, 1)).astype(np.int32), len(values)),
-            np.concatenate([*starts, [len(values) * len(key)]]).astype(np.int32),
+            np.concatenate(sums).astype(np.float32),
+            np.tile((key % max(products, 1)).astype(np.int32), len(sums)),
+            np.concatenate([*starts, [len(sums) * len(key)]]).astype(np.int32),
         ),
-        shape=(len(values) * size, products),
+        shape=(len(sums) * size, products),
     )
 
 

@@ -12,6 +12,7 @@ from recsys_kedro.models.ease import EASE
 from recsys_kedro.models.hybrid import Hybrid
 from recsys_kedro.models.ials import IALS
 from recsys_kedro.models.item_knn import ItemKNN
+from recsys_kedro.models.linear import Linear
 from recsys_kedro.models.own_history import OwnHistory
 from recsys_kedro.models.popularity import Popularity, RecentPopularity
 from recsys_kedro.options import Options
@@ -24,6 +25,7 @@ MODELS: dict[str, type[Recommender]] = {
         OwnHistory,
         ItemKNN,
         EASE,
+        Linear,
         IALS,
         Hybrid,
     )

@@ -22,15 +22,16 @@ from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro.mapped_arrays import mapped_arrays
-from recsys_kedro.models.ease import ease_weights
 from recsys_kedro.models.interactions import (
     Decay,
     EventWeights,
     history_matrix,
     interaction_matrix,
     product_counts,
+    step_history_matrix,
 )
 from recsys_kedro.models.item_knn import CosineOptions, cosine_neighbours
+from recsys_kedro.models.linear import LinearWeightOptions, linear_weights
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
 from recsys_kedro.vocabulary import Vocabulary
@@ -40,9 +41,10 @@ Floats = NDArray[np.float32]
 TAKEN: Final = "taken"
 VISITED: Final = "visited"
 MEMORIES: Final = ("short", "long")
+CSR_PARTS: Final = ("data", "indices", "indptr")
 OWN: Final = "own"
 NEIGHBOURS: Final = "neighbours"
-EASE: Final = "ease"
+LINEAR: Final = "linear"
 
 
 class ScorerOptions(Options):
@@ -55,9 +57,9 @@ class ScorerOptions(Options):
         (30, 180), description="a short and a long memory of the user's own history, days"
     )
     neighbours: int = Field(200, ge=1, description="most similar products kept per product")
-    ease_l2: float = Field(300, gt=0, description="ridge penalty of the EASE weights")
-    ease_max_products: int = Field(
-        10_000, ge=0, description="above this many products EASE (a dense inverse) is left out"
+    linear: LinearWeightOptions = LinearWeightOptions()
+    linear_decays: tuple[float, float] = Field(
+        (0.6, 0.9), description="a short and a long memory of the linear model, per step back"
     )
     event_weights: EventWeights = EventWeights()
 
@@ -111,8 +113,10 @@ class Scorers:
         repeat_rate: (P,) share of its users who took the product in several sessions, smoothed.
         users: (P,) how many users took the product.
         neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
-        ease: (P, P) EASE weights of what was taken, or None where there are too many products.
+        linear: (P, P) sparse weights of what was taken for what is taken next, or None where
+            there are too many products.
         half_lives_days: the short and the long memory.
+        linear_decays: those of the linear model, per step back.
         weights: by behaviour, the weight of each event type.
     """
 
@@ -121,30 +125,24 @@ class Scorers:
     repeat_rate: Floats
     users: Floats
     neighbours: Mapping[str, sparse.csr_matrix]
-    ease: Floats | None
+    linear: sparse.csr_matrix | None
     half_lives_days: tuple[float, float]
+    linear_decays: tuple[float, float]
     weights: Mapping[str, Mapping[str, float]]
 
     def catalogue_scores(self, queries: Queries, vocabulary: Vocabulary) -> dict[str, Scores]:
         """Scores by name, such as ``neighbours_taken_short``; the same names always."""
         scores: dict[str, Scores] = {}
-        size = len(queries)
         for behaviour, neighbours in self.neighbours.items():
             weights = self.weights[behaviour]
             # Both memories go through each product of matrices at once, one below the other.
             history = history_matrix(queries, vocabulary, weights, *self.half_lives_days)
             families = {OWN: history, NEIGHBOURS: history @ neighbours}
+            if self.linear is not None and behaviour == TAKEN:
+                steps = step_history_matrix(queries, vocabulary, weights, *self.linear_decays)
+                families[LINEAR] = steps @ self.linear
             for family, matrix in families.items():
-                dense = matrix.toarray()
-                for place, memory in enumerate(MEMORIES):
-                    rows = slice(place * size, (place + 1) * size)
-                    part = Scores(dense[rows], matrix, rows.start)
-                    scores[f"{family}_{behaviour}_{memory}"] = part
-            if self.ease is not None and behaviour == TAKEN:
-                dense = np.asarray(history @ self.ease, np.float32)
-                for place, memory in enumerate(MEMORIES):
-                    part = Scores(dense[place * size : (place + 1) * size])
-                    scores[f"{EASE}_{behaviour}_{memory}"] = part
+                scores |= _by_memory(f"{family}_{behaviour}", matrix, len(queries))
         return scores
 
     def save(self, path: Path) -> None:
@@ -155,13 +153,13 @@ class Scorers:
             "users": self.users,
         }
         for behaviour, matrix in self.neighbours.items():
-            for part in ("data", "indices", "indptr"):
-                arrays[f"neighbours.{behaviour}.{part}"] = getattr(matrix, part)
-        if self.ease is not None:
-            arrays["ease"] = self.ease
+            arrays |= _parts_of(f"neighbours.{behaviour}", matrix)
+        if self.linear is not None:
+            arrays |= _parts_of(LINEAR, self.linear)
         settings = {
             "as_of": self.as_of.isoformat(),
             "half_lives_days": self.half_lives_days,
+            "linear_decays": self.linear_decays,
             "weights": {name: dict(weights) for name, weights in self.weights.items()},
         }
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -175,26 +173,38 @@ class Scorers:
         arrays = mapped_arrays(path)
         size = len(arrays["users"])
         neighbours = {
-            behaviour: sparse.csr_matrix(
-                tuple(
-                    arrays[f"neighbours.{behaviour}.{part}"]
-                    for part in ("data", "indices", "indptr")
-                ),
-                shape=(size, size),
-            )
+            behaviour: _joined(f"neighbours.{behaviour}", arrays, size)
             for behaviour in settings["weights"]
         }
-        short, long = settings["half_lives_days"]
         return cls(
             as_of=datetime.fromisoformat(settings["as_of"]),
             popularity=arrays["popularity"],
             repeat_rate=arrays["repeat_rate"],
             users=arrays["users"],
             neighbours=neighbours,
-            ease=arrays.get("ease"),
-            half_lives_days=(short, long),
+            linear=_joined(LINEAR, arrays, size) if f"{LINEAR}.data" in arrays else None,
+            half_lives_days=tuple(settings["half_lives_days"]),
+            linear_decays=tuple(settings["linear_decays"]),
             weights=settings["weights"],
         )
+
+
+def _by_memory(name: str, matrix: sparse.csr_matrix, size: int) -> dict[str, Scores]:
+    """The rows of each memory of ``matrix`` (2 ``size``, P) as scores of their own."""
+    dense = matrix.toarray()
+    return {
+        f"{name}_{memory}": Scores(dense[first : first + size], matrix, first)
+        for memory, first in zip(MEMORIES, (0, size), strict=True)
+    }
+
+
+def _parts_of(name: str, matrix: sparse.csr_matrix) -> dict[str, NDArray[Any]]:
+    return {f"{name}.{part}": getattr(matrix, part) for part in CSR_PARTS}
+
+
+def _joined(name: str, arrays: Mapping[str, NDArray[Any]], size: int) -> sparse.csr_matrix:
+    parts = tuple(arrays[f"{name}.{part}"] for part in CSR_PARTS)
+    return sparse.csr_matrix(parts, shape=(size, size))
 
 
 def behaviours(
@@ -214,6 +224,7 @@ def behaviours(
 
 def fit_scorers(
     events: pl.DataFrame,
+    products: pl.DataFrame,
     vocabulary: Vocabulary,
     as_of: datetime,
     weights: Mapping[str, Mapping[str, float]],
@@ -223,10 +234,11 @@ def fit_scorers(
 
     Args:
         events: the event table.
+        products: the products' table, for their content.
         vocabulary: P products; others are left out.
         as_of: UTC.
         weights: see :func:`behaviours`.
-        options: half-lives, neighbours, EASE.
+        options: half-lives, neighbours, the linear model.
     """
     past = events.filter(pl.col(c.TIMESTAMP) < as_of)
     taken = past.filter(pl.col(c.EVENT_TYPE).is_in(list(weights[TAKEN])))
@@ -242,7 +254,9 @@ def fit_scorers(
     pairs = taken.group_by(c.USER_ID, c.PRODUCT_ID).agg(sessions=pl.col(c.SESSION_ID).n_unique())
     takers = product_counts(pairs, vocabulary)
     repeaters = product_counts(pairs.filter(pl.col("sessions") > 1), vocabulary)
-    small = len(vocabulary) <= options.ease_max_products
+    linear = None
+    if len(vocabulary) <= options.linear.max_products:
+        linear = linear_weights(taken, products, vocabulary, as_of, options.linear)
     return Scorers(
         as_of=as_of,
         popularity=np.stack(popularity, axis=1),
@@ -252,7 +266,8 @@ def fit_scorers(
             behaviour: cosine_neighbours(matrix, CosineOptions(neighbours=options.neighbours))
             for behaviour, matrix in matrices.items()
         },
-        ease=ease_weights(matrices[TAKEN], options.ease_l2) if small else None,
+        linear=linear,
         half_lives_days=options.history_half_lives_days,
+        linear_decays=options.linear_decays,
         weights=weights,
     )

@@ -26,6 +26,7 @@ Mask = NDArray[np.bool_]
 def snapshot_at(
     time: datetime,
     events: pl.DataFrame,
+    products: pl.DataFrame,
     product_snapshots: pl.DataFrame,
     target_event_types: tuple[str, ...],
     options: ScorerOptions,
@@ -42,7 +43,7 @@ def snapshot_at(
     vocabulary, categories = Vocabulary(now[c.PRODUCT_ID]), Vocabulary.fit(now[c.CATEGORY])
     weights = behaviours(events, target_event_types, options)
     return Snapshot(
-        fit_scorers(events, vocabulary, time, weights, options),
+        fit_scorers(events, products, vocabulary, time, weights, options),
         product_state(now, vocabulary, categories),
         vocabulary,
         categories,

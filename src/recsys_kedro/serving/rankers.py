@@ -17,14 +17,14 @@ from recsys_kedro.models.base import CatalogueScorer, Recommender
 from recsys_kedro.models.ease import EASE
 from recsys_kedro.models.hybrid import Hybrid
 from recsys_kedro.models.item_knn import ItemKNN
+from recsys_kedro.models.linear import Linear
 from recsys_kedro.models.own_history import OwnHistory
 from recsys_kedro.models.popularity import Popularity, RecentPopularity
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import HISTORY, RETRIEVAL, SOURCES, TRENDING
 from recsys_kedro.ranking.cold_start import POPULAR
 from recsys_kedro.ranking.reasons import Similarity, support
-from recsys_kedro.ranking.scorers import EASE as BY_EASE
-from recsys_kedro.ranking.scorers import NEIGHBOURS, TAKEN
+from recsys_kedro.ranking.scorers import LINEAR, NEIGHBOURS, TAKEN
 from recsys_kedro.serving.catalogue import Catalogue
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -36,7 +36,8 @@ NATURES = {
     RecentPopularity.name: TRENDING,
     OwnHistory.name: POPULAR,  # what the user never had is ordered by popularity
     ItemKNN.name: NEIGHBOURS,
-    EASE.name: BY_EASE,
+    EASE.name: LINEAR,
+    Linear.name: LINEAR,
 }
 BLIND_TO_THE_USER = (Popularity.name, RecentPopularity.name)
 CATEGORY_WIDTH = 32
@@ -190,7 +191,7 @@ def _similarity_of(model: Recommender) -> tuple[Vocabulary | None, Similarity | 
     match model:
         case ItemKNN():
             return model.vocabulary, model.neighbours
-        case EASE():
+        case EASE() | Linear():
             return model.vocabulary, model.weights
     return None, None
 
