@@ -4,7 +4,6 @@ Shapes: U users (or other windows of events), P items, A attributes, E events (p
 padding), S samples: a prefix of a user's sequence and the item that follows.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self, TypeAlias
@@ -12,6 +11,8 @@ from typing import NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from recsys_kedro.datasets.sequences import parse_attributes, parse_sequences
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -117,68 +118,34 @@ class OrderedData:
 
 
 def read(sequences: Path, attributes: Path | None) -> OrderedData:
-    """Read both files.
-
-    Args:
-        sequences: one user a line, ``user item item ...``, oldest first, between white space.
-        attributes: JSON, ``{item: [attribute, ...]}`` with whole numbers as attributes.
+    """Read both files, see :mod:`recsys_kedro.datasets.sequences`.
 
     Raises:
         ValueError: naming the line or the item that cannot be read.
     """
-    number_of: dict[str, int] = {}
-    line_of: dict[str, int] = {}
-    read_so_far = []
-    for line, raw in enumerate(sequences.read_bytes().splitlines(), start=1):
-        where = f"{sequences}, line {line}"
-        words = decoded(raw, where).split()
-        if not words:
-            continue
-        if len(words) == 1:
-            msg = f"{where}: user {words[0]!r} has no items; want `user item item ...`"
-            raise ValueError(msg)
-        if words[0] in line_of:
-            msg = f"{where}: user {words[0]!r} stands in line {line_of[words[0]]} already"
-            raise ValueError(msg)
-        line_of[words[0]] = line
-        read_so_far.append(np.array([number_of.setdefault(w, len(number_of)) for w in words[1:]]))
-    if not read_so_far:
-        msg = f"{sequences}: no sequences; want one user a line, `user item item ...`"
-        raise ValueError(msg)
-    attributes_PA = read_attributes(attributes, number_of) if attributes else None
-    return OrderedData(read_so_far, len(number_of), attributes_PA)
+    found = parse_sequences(sequences.read_bytes(), str(sequences))
+    attributes_PA = read_attributes(attributes, found.items) if attributes else None
+    return OrderedData(found.sequences, len(found.items), attributes_PA)
 
 
-def decoded(raw: bytes, where: str) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        msg = f"{where}: not UTF-8 ({error})"
-        raise ValueError(msg) from error
-
-
-def read_attributes(path: Path, number_of: dict[str, int]) -> sparse.csr_matrix:
+def read_attributes(path: Path, names: list[str]) -> sparse.csr_matrix:
     """(P, A) 1 where an item has an attribute; items that nobody has are left out."""
-    try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        msg = f"{path}, line {error.lineno}: not JSON ({error.msg})"
-        raise ValueError(msg) from error
-    if not isinstance(listed, dict):
-        msg = f"{path}: want an object {{item: [attribute, ...]}}, not a {type(listed).__name__}"
-        raise ValueError(msg)
+    listed = parse_attributes(path.read_bytes(), str(path))
     items, attributes = [], []
-    for item, of_item in listed.items():
-        if not isinstance(of_item, list) or any(type(one) is not int for one in of_item):
-            msg = f"{path}, item {item!r}: want a list of whole numbers, not {of_item!r}"
-            raise ValueError(msg)
-        if item in number_of:
-            kept = set(of_item)
-            items += [number_of[item]] * len(kept)
-            attributes += kept
+    for item, name in enumerate(names):
+        kept = set(listed.get(name, ()))
+        items += [item] * len(kept)
+        attributes += kept
     if not items:
         msg = f"{path}: no attribute of any item of the sequences"
         raise ValueError(msg)
-    names, column = np.unique(attributes, return_inverse=True)
-    cells = (np.ones(len(items), np.float32), (items, column))
-    return sparse.csr_matrix(cells, shape=(len(number_of), len(names)))
+    number_of = {one: number for number, one in enumerate(sorted(set(attributes), key=in_order))}
+    cells = (np.ones(len(items), np.float32), (items, [number_of[one] for one in attributes]))
+    return sparse.csr_matrix(cells, shape=(len(names), len(number_of)))
+
+
+def in_order(attribute: int | str) -> tuple[bool, int, str]:
+    """Numbers by size, then texts."""
+    if isinstance(attribute, int):
+        return False, attribute, ""
+    return True, 0, attribute

@@ -13,6 +13,9 @@ class FeatureOptions(Options):
         999, ge=1, description="days since the last visit or purchase where there is none; also cap"
     )
     snapshot_every_days: int = Field(7, ge=1, description="grid of the product snapshots, days")
+    snapshots: int | None = Field(
+        None, ge=1, description="product snapshots of the grid, the latest; empty: all of it"
+    )
 
 
 class EncoderOptions(Options):

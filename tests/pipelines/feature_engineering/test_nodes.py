@@ -95,6 +95,14 @@ def test_snapshots_are_weekly_and_stand_at_every_cut(tables, split):
     assert times == sorted({*(time for time in weekly if START < time < split.as_of), *cuts})
 
 
+def test_only_the_latest_of_the_grid_may_be_made(tables, split):
+    events, products, _ = tables
+    table = build_product_snapshots(events, products, split, FeatureOptions(snapshots=4))
+    latest = [split.test_start + week * 7 * DAY for week in (-1, 0, 1, 2)]
+    cuts = {split.validation_start, split.test_start, split.as_of}
+    assert table[f.SNAPSHOT_TIME].unique().sort().to_list() == sorted({*latest, *cuts})
+
+
 def test_lazy_tables_give_the_same(tables, split):
     lazy = [table.lazy() for table in tables]
     eager = build_user_features(*tables, split, OPTIONS)

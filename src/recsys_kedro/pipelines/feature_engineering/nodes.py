@@ -61,13 +61,15 @@ def build_product_snapshots(
 ) -> IntoFrame:
     """Product features on a grid anchored at ``split.test_start``, and as of every cut.
 
-    The grid begins at its first time after the first event. Polars makes one snapshot after the
-    other: at once, the memory would hold the working tables of all of them.
+    The grid begins at its first time after the first event, or has the latest
+    ``options.snapshots`` times. Polars makes one snapshot after the other: at once, the memory
+    would hold the working tables of all of them.
     """
     lazy_events, lazy_products = _lazy(events), _lazy(products)
     grid = snapshot_times(
         _first_time(lazy_events), split.as_of, split.test_start, options.snapshot_every_days
     )
+    grid = grid[-options.snapshots :] if options.snapshots else grid
     times = sorted({*grid, split.validation_start, split.test_start, split.as_of})
     parts = [
         _native(product_snapshots(lazy_events, lazy_products, [time], options)) for time in times
