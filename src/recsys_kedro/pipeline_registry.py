@@ -14,6 +14,7 @@ from recsys_kedro.pipelines import (
     rollback,
     sampling,
     training,
+    tuning,
 )
 
 
@@ -33,5 +34,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "ab_testing": ab_testing.create_pipeline(),
         "monitoring": monitoring.create_pipeline(),
         "rollback": rollback.create_pipeline(),
+        "tuning": tuning.create_pipeline(),
     }
     return {"__default__": sum(stages.values(), Pipeline([])), **stages, **on_demand}

@@ -16,6 +16,7 @@ from recsys_kedro.hooks import (
     RunRecord,
     RunTags,
     RunTime,
+    TuningSummary,
 )
 
 # kedro-mlflow's hook is registered below, in a form that logs options by field.
@@ -29,6 +30,7 @@ HOOKS = (
     EvaluationSummary(),
     ExperimentSummary(),
     MonitoringSummary(),
+    TuningSummary(),
     FitRecord(),
     RunRecord(),
     RunTags(),

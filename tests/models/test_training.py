@@ -285,3 +285,34 @@ def test_schedule_of_both_optimizers():
         falling = [0.5 * (1 + math.cos(math.pi * done / 4)) for done in range(5)]
         assert rates == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1, *falling], abs=1e-6)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(peak / 4)
+
+
+def test_whoever_watches_is_asked_between_epochs_and_can_end_the_fit(tmp_path):
+    told = []
+
+    def enough(epochs):
+        told.append([epoch[SCORE] for epoch in epochs])
+        return len(epochs) == 2
+
+    options = TrainingOptions(epochs=5, checkpoint_folder=tmp_path)
+    watched = replace(make_task(scores=[0.2, 0.1, 0.3]), enough=enough)
+    progress = train(watched, options, 3)
+    assert told == [[0.2], [0.2, 0.1]]
+    assert len(progress.epochs) == 2
+    assert not list(tmp_path.iterdir())
+    best = make_task()
+    train(best, TrainingOptions(epochs=5, stop_after=1), 3)
+    assert_same(weights(watched), weights(best))
+
+
+def test_whoever_watches_a_resumed_fit_is_told_of_the_epochs_before(tmp_path):
+    options, told = TrainingOptions(epochs=4, checkpoint_folder=tmp_path), []
+    with pytest.raises(KilledError):
+        train(make_task(scores=[0.2, 0.3], killed_at=2), options, 3)
+
+    def enough(epochs):
+        told.append(len(epochs))
+        return False
+
+    train(replace(make_task(scores=[0.4, 0.5]), enough=enough), options, 3)
+    assert told == [2, 3]

@@ -3,6 +3,7 @@
 from recsys_kedro.hooks.runs import RunLock, RunTime
 from recsys_kedro.hooks.summaries import EvaluationSummary, ExperimentSummary, MonitoringSummary
 from recsys_kedro.hooks.tracking import FitRecord, MlflowByField, RunRecord, RunTags
+from recsys_kedro.hooks.tuning import TuningSummary
 
 __all__ = [
     "EvaluationSummary",
@@ -14,4 +15,5 @@ __all__ = [
     "RunRecord",
     "RunTags",
     "RunTime",
+    "TuningSummary",
 ]

@@ -1,7 +1,7 @@
 """The contract that every model keeps: fit, recommend, score, save, load."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
 
 TIE_BREAK = 1e-6
 
+Enough = Callable[[Sequence[Mapping[str, float]]], bool]
+
 
 @dataclass(frozen=True)
 class Validation:
-    """Queries and what their users then took (``task, user_id, product_id``)."""
+    """What an iterative model watches while it learns.
+
+    Attributes:
+        queries: what is asked.
+        truth: what their users then took (``task, user_id, product_id``).
+        enough: asked before every epoch but the first, with the figures of those so far; True
+            ends the fit. None: nobody is asked, as with a fit in several processes.
+    """
 
     queries: Queries
     truth: pl.DataFrame
+    enough: Enough | None = None
 
 
 @dataclass(frozen=True)

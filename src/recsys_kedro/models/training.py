@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from recsys_kedro.models.base import Enough
 from recsys_kedro.models.distributed import Peers, run_in_processes
 from recsys_kedro.options import Options
 
@@ -63,6 +64,7 @@ class Task:
         losses: batch to the named parts of the loss; their sum is minimised.
         validate: the validation figures now (``SCORE`` among them), or None without validation.
         fingerprint: what the data is, so that a checkpoint of other data is not taken up.
+        enough: whether the epochs so far are enough; see ``Validation``.
     """
 
     network: nn.Module
@@ -71,6 +73,7 @@ class Task:
     losses: Callable[[Any], Mapping[str, Tensor]]
     validate: Callable[[], Mapping[str, float]] | None
     fingerprint: str
+    enough: Enough | None = None
 
 
 @dataclass
@@ -135,6 +138,8 @@ def train(task: Task, options: TrainingOptions, seed: int, peers: Peers | None =
     last_epoch = options.stop_after or options.epochs
     for epoch in range(len(progress.epochs), min(last_epoch, options.epochs)):
         if task.validate and epoch - progress.best_epoch >= options.patience:
+            break
+        if task.enough and progress.epochs and task.enough(progress.epochs):
             break
         torch.manual_seed(seed * 1_000_003 + epoch + peers.rank * RANK_APART)
         started = perf_counter()
