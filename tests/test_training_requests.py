@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -45,7 +47,9 @@ def test_window_requests_ask_who_takes_something_within_the_horizon(make_events,
         ("eve", "b", 39.9),
     )  # fmt: skip
     requests = ask(events)
-    assert rows(requests, live=False) == [("ann", day(30), day(40)), ("eve", day(30), day(40))]
+    # Of dan nothing is known yet.
+    expected = [(user, day(30), day(40)) for user in ("ann", "dan", "eve")]
+    assert rows(requests, live=False) == expected
     assert requests[f.SNAPSHOT_TIME].unique().to_list() == [day(30)]
 
 
@@ -69,8 +73,9 @@ def test_session_requests_ask_at_the_first_event_of_the_visit(make_events, ask, 
     )
     requests = ask(events)
     end = events.filter(pl.col(c.SOURCE_ROW) == 3).select(pl.col(c.TIMESTAMP) + MICROSECOND).item()
-    assert rows(requests, live=True) == [("ann", day(31), end)]
-    assert requests.filter(pl.col(c.LIVE))[c.DEVICE_TYPE].to_list() == ["phone"]
+    first_visit = ("ben", day(32), day(32) + timedelta(microseconds=1))
+    assert rows(requests, live=True) == [("ann", day(31), end), first_visit]
+    assert requests.filter(pl.col(c.LIVE))[c.DEVICE_TYPE].to_list() == ["phone", "desk"]
 
 
 def test_the_visit_of_somebody_else_is_another_visit(make_events, ask):

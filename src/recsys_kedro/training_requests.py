@@ -29,7 +29,9 @@ def training_requests(
     options: RequestOptions,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Window and session requests of one snapshot; only users with an event before it.
+    """Window and session requests of one snapshot, of users without any past too.
+
+    Whoever nothing is known of has to be ranked for as well, and only such requests teach it.
 
     Args:
         events: the event table, sorted by user, time and source row.
@@ -41,30 +43,26 @@ def training_requests(
     Returns:
         ``user_id, as_of, live``, the context of the visits, ``snapshot_time``, ``label_end``.
     """
-    started = events.filter(pl.col(c.TIMESTAMP) < time).select(c.USER_ID).unique()
     targets = events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
     # Streams of their own: a window that is not over yet must not move the sample of visits.
     of_windows, of_sessions = rng.spawn(2)
     parts = []
     if time + split.horizon <= split.as_of:
-        window = _window_requests(targets, started, time, time + split.horizon)
+        window = _window_requests(targets, time, time + split.horizon)
         parts.append(_sample(window, options.window_queries, of_windows))
-    sessions = _session_requests(events, targets, started, time, min(time + WEEK, split.as_of))
+    sessions = _session_requests(events, targets, time, min(time + WEEK, split.as_of))
     parts.append(_sample(sessions, options.session_queries, of_sessions))
     return pl.concat(parts, how="diagonal_relaxed").with_columns(
         pl.lit(time).alias(f.SNAPSHOT_TIME)
     )
 
 
-def _window_requests(
-    targets: pl.DataFrame, started: pl.DataFrame, time: datetime, end: datetime
-) -> pl.DataFrame:
+def _window_requests(targets: pl.DataFrame, time: datetime, end: datetime) -> pl.DataFrame:
     """Everybody who took something in ``[time, end)``, asked as of ``time``."""
     users = (
         targets.filter(pl.col(c.TIMESTAMP).is_between(time, end, "left"))
         .select(c.USER_ID)
         .unique()
-        .join(started, on=c.USER_ID, how="semi")
         .sort(c.USER_ID)
     )
     return users.with_columns(
@@ -75,7 +73,6 @@ def _window_requests(
 def _session_requests(
     events: pl.DataFrame,
     targets: pl.DataFrame,
-    started: pl.DataFrame,
     time: datetime,
     end: datetime,
 ) -> pl.DataFrame:
@@ -85,7 +82,6 @@ def _session_requests(
     return (
         events.filter(within)
         .join(targets.filter(within), on=[c.USER_ID, c.SESSION_ID], how="semi")
-        .join(started, on=c.USER_ID, how="semi")
         .group_by(c.USER_ID, c.SESSION_ID, maintain_order=True)
         .agg(
             pl.col(c.TIMESTAMP).min().alias(c.AS_OF),

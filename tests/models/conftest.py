@@ -12,7 +12,7 @@ from recsys_kedro.queries import Queries, build_queries
 from recsys_kedro.schemas import PRODUCTS, UTC_TIME
 
 CUT = datetime(2024, 3, 1, tzinfo=UTC)
-PRODUCT_SCHEMA = dict.fromkeys(PRODUCTS.columns, pl.String)
+PRODUCT_SCHEMA = {name: column.dtype.type for name, column in PRODUCTS.columns.items()}
 EVENT_SCHEMA = {
     c.EVENT_ID: pl.String,
     c.EVENT_TYPE: pl.String,

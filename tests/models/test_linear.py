@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from recsys_kedro.models.linear import (
     linear_weights,
     steps_of,
 )
+from recsys_kedro.schemas import UTC_TIME
 from recsys_kedro.vocabulary import Vocabulary
 
 PLAIN = LinearWeightOptions(l2=1, content_weight=0, learning_half_life_days=None, prefix_decay=0.5)
@@ -24,7 +26,8 @@ LABELS = (c.CATEGORY, c.SUBCATEGORY, c.BRAND, c.NAME)
 def table(**labels):
     """Products a to d; ``name=["x", ...]`` and so on give their labels in this order."""
     empty = dict.fromkeys(LABELS, [None] * 4)
-    schema = dict.fromkeys((c.PRODUCT_ID, *LABELS), pl.String)
+    schema = dict.fromkeys((c.PRODUCT_ID, *LABELS), pl.String) | {c.CREATED_AT: UTC_TIME}
+    empty[c.CREATED_AT] = [None] * 4
     return pl.DataFrame({c.PRODUCT_ID: list("abcd")} | empty | labels, schema=schema)
 
 
@@ -106,8 +109,9 @@ def test_weights_are_the_ridge_guess_from_the_other_products(random_taken, cut):
             c.SUBCATEGORY: [None] * 8,
             c.BRAND: ["one"] * 4 + ["two"] * 4,
             c.NAME: [None] * 8,
+            c.CREATED_AT: [None] * 8,
         },
-        schema_overrides=dict.fromkeys(LABELS, pl.String),
+        schema_overrides=dict.fromkeys(LABELS, pl.String) | {c.CREATED_AT: UTC_TIME},
     )
     options = LinearWeightOptions(
         l2=5, content_weight=2, learning_half_life_days=None, prefix_decay=0.8
@@ -148,6 +152,14 @@ def test_content_joins_what_nobody_took_together(make, cut):
     found = weights_of(events, cut, PLAIN.model_copy(update={"content_weight": 2}), products)
     assert found[0, 1] > 0
     assert found[0, 2] == found[2, 0] == 0
+
+
+def test_content_of_later_products_is_not_known_yet(make, cut):
+    events = make(("ann", "a", 1), ("ben", "b", 1))
+    options = PLAIN.model_copy(update={"content_weight": 2})
+    later = table(brand=["one"] * 4, created_at=[None, None, cut, cut + timedelta(days=1)])
+    expected = weights_of(events, cut, options, table(brand=["one", "one", None, None]))
+    np.testing.assert_array_equal(weights_of(events, cut, options, later), expected)
 
 
 def test_attributes_weigh_less_the_commoner_they_are():

@@ -15,7 +15,9 @@ from recsys_kedro.vocabulary import Vocabulary
 
 AS_OF = 100
 CATEGORIES = {"a": "lamps", "b": "lamps", "c": "chairs", "d": None}
-NO_CONTENT = pl.DataFrame(schema=dict.fromkeys(PRODUCTS.columns, pl.String))
+NO_CONTENT = pl.DataFrame(
+    schema={name: column.dtype.type for name, column in PRODUCTS.columns.items()}
+)
 PRICES = {"a": 10.0, "b": 20.0, "c": 40.0, "d": None}
 
 

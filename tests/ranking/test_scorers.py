@@ -24,7 +24,9 @@ OPTIONS = ScorerOptions(
     linear=LinearWeightOptions(l2=1),
     linear_decays=(0.5, 0.9),
 )
-TABLE = pl.DataFrame(schema=dict.fromkeys(schemas.PRODUCTS.columns, pl.String))
+TABLE = pl.DataFrame(
+    schema={name: column.dtype.type for name, column in schemas.PRODUCTS.columns.items()}
+)
 
 
 def with_linear(**options):

@@ -21,7 +21,8 @@ BASELINES = {
     "recent_popularity": {"trending"},
     "own_history": {"history", "popular"},
     "item_knn": {"history", "neighbours"},
-    "ease": {"history", "ease"},
+    "ease": {"history", "linear"},
+    "linear": {"history", "linear"},
     "ials": {"history", "retrieval"},
 }
 

@@ -143,7 +143,7 @@ def linear_weights(
 
     Args:
         taken: target events before ``as_of``.
-        products: the products' table; rows of unknown products are left out.
+        products: the products' table; what is created later or unknown is left out.
         vocabulary: the P products.
         as_of: UTC.
         options: penalties, decays and how many cells are kept.
@@ -155,7 +155,10 @@ def linear_weights(
     taken_UP = interaction_matrix(taken, users, vocabulary, weights, decay)
     alike_PP = taken_UP.T @ taken_UP
     if options.content_weight > 0:
-        content_PA = content_matrix(products, vocabulary)
+        created = pl.col(c.CREATED_AT)
+        content_PA = content_matrix(
+            products.filter(created.is_null() | (created < as_of)), vocabulary
+        )
         alike_PP = alike_PP + np.float32(options.content_weight) * (content_PA @ content_PA.T)
     gram_PP = torch.from_numpy(alike_PP.toarray().astype(np.float32, copy=False))
     target_PP = gram_PP.clone()
