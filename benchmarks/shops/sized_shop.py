@@ -78,7 +78,11 @@ class SizedShop:
         contents = {
             "globals": {"shop": f"sized_{self.events}", "data": str(self.folder)},
             "catalog_ingestion": {
-                name: {"type": table, "filepath": f"{raw}/{stem}.parquet"}
+                name: {
+                    "type": table,
+                    "filepath": f"{raw}/{stem}.parquet",
+                    "in_blocks": name == "raw_events",
+                }
                 for name, stem in files.items()
             },
             "catalog_inference": {

@@ -6,6 +6,7 @@ import pytest
 from kedro.io.core import DatasetError
 
 from recsys_kedro import columns as c
+from recsys_kedro.datasets import parquet_blocks
 from recsys_kedro.datasets.tables import TableDataset
 
 
@@ -145,3 +146,66 @@ def test_files_that_others_add_to_an_object_store_are_seen(bucket):
     for day, rows in (("1", 1), ("2", 2)):
         store.put_object(Key=f"events/day={day}/part.csv", Body=f"user\nu{day}\n")
         assert dataset.load()["user"].to_list() == ["u1", "u2"][:rows]
+
+
+def write_unlike_files(folder):
+    """Three Parquet files: of two columns, of one and another type, and without a row."""
+    first = {"user": [17850, None, 3], "extra": ["x", "y", None]}
+    pl.DataFrame(first).write_parquet(folder / "a.parquet")
+    pl.DataFrame({"user": ["u1", "u2"]}).write_parquet(folder / "b.parquet")
+    pl.DataFrame({c.SOURCE_ROW: [7], "user": [1]}).clear().write_parquet(folder / "c.parquet")
+
+
+@pytest.mark.parametrize("load_args", [None, {"low_memory": True}])
+@pytest.mark.parametrize("rows", [1, 2, 1_000])
+def test_blocks_are_the_table_in_pieces(tmp_path, monkeypatch, rows, load_args):
+    monkeypatch.setattr(parquet_blocks, "ROWS_AT_ONCE", rows)
+    write_unlike_files(tmp_path)
+    path = str(tmp_path / "*.parquet")
+    whole = TableDataset(filepath=path).load()
+    blocks = TableDataset(filepath=path, in_blocks=True, load_args=load_args).load()
+    for _ in range(2):
+        assert pl.concat(blocks).equals(whole)
+        assert {block.schema == whole.schema for block in blocks} == {True}
+    assert whole[c.SOURCE_ROW].to_list() == [1, 2, 3, 4, 5]
+    assert whole["user"].to_list() == ["17850", None, "3", "u1", "u2"]
+
+
+def test_a_large_file_comes_in_several_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_blocks, "ROWS_AT_ONCE", 100)
+    path = tmp_path / "events.parquet"
+    pl.DataFrame({"user": range(1_000)}).write_parquet(path, row_group_size=300)
+    blocks = list(TableDataset(filepath=str(path), in_blocks=True).load())
+    assert max(block.height for block in blocks) <= 100
+    assert pl.concat(blocks)["user"].to_list() == list(range(1_000))
+
+
+def test_blocks_of_empty_files_are_one_that_is_empty(tmp_path):
+    pl.DataFrame({"user": ["a"]}).clear().write_parquet(tmp_path / "a.parquet")
+    (block,) = TableDataset(filepath=str(tmp_path / "*.parquet"), in_blocks=True).load()
+    assert block.schema == {c.SOURCE_ROW: pl.Int64, "user": pl.String}
+    assert block.is_empty()
+
+
+def test_formats_that_have_no_blocks_are_read_whole(tmp_path):
+    (tmp_path / "events.csv").write_text("user\nu1\n")
+    table = TableDataset(filepath=str(tmp_path / "events.csv"), in_blocks=True).load()
+    assert table["user"].to_list() == ["u1"]
+
+
+def test_unreadable_file_among_blocks_is_named(tmp_path):
+    write_unlike_files(tmp_path)
+    (tmp_path / "d.parquet").write_text("no parquet")
+    blocks = TableDataset(filepath=str(tmp_path / "*.parquet"), in_blocks=True).load()
+    with pytest.raises(DatasetError, match=r"cannot read '.*d\.parquet' as parquet"):
+        list(blocks)
+
+
+def test_blocks_from_an_object_store(bucket, tmp_path):
+    write_unlike_files(tmp_path)
+    store = boto3.resource("s3").Bucket(bucket)
+    for path in tmp_path.iterdir():
+        store.upload_file(str(path), f"in_blocks/{path.name}")
+    blocks = TableDataset(filepath=f"s3://{bucket}/in_blocks/*.parquet", in_blocks=True).load()
+    whole = TableDataset(filepath=str(tmp_path / "*.parquet")).load()
+    assert pl.concat(blocks).equals(whole)

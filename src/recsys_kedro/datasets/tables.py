@@ -10,6 +10,7 @@ import polars as pl
 from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
 from recsys_kedro import columns as c
+from recsys_kedro.datasets.parquet_blocks import ParquetBlocks, read_parquet, readable
 
 FileFormat = Literal["csv", "parquet", "json_lines"]
 FORMAT_OF_SUFFIX: dict[str, FileFormat] = {
@@ -24,13 +25,16 @@ LINE = "line"
 logger = logging.getLogger(__name__)
 
 
-class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
+class TableDataset(AbstractDataset[NoReturn, pl.DataFrame | ParquetBlocks]):
     """Reads a table as a Polars frame with ``source_row``; cannot be saved.
 
     ``source_row`` is the position in the source from 1: the data row of a CSV or Parquet
     file, the line of a JSON-lines file; several files count on in the order of their names.
     CSV values stay text, so that an id ``007`` keeps its zeros. A JSON line that is not an
     object does not fail the load: it arrives as text in the column ``malformed_json``.
+
+    A table of Parquet files that may be larger than the memory can be read ``in_blocks``: then
+    the load gives frames of the same columns one after the other.
 
     Example in a catalog::
 
@@ -46,6 +50,7 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         filepath: str,
         file_format: FileFormat | None = None,
         optional: bool = False,
+        in_blocks: bool = False,
         load_args: dict[str, Any] | None = None,
         credentials: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
@@ -57,6 +62,8 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
             filepath: a path or glob on any filesystem that fsspec knows.
             file_format: empty: by the suffix of the path.
             optional: give an empty frame where no file is there.
+            in_blocks: give the rows of Parquet files block by block; other formats are read
+                as a whole all the same.
             load_args: passed on to ``polars.read_csv`` or ``polars.read_parquet``.
             credentials: of the filesystem.
             fs_args: further arguments of the filesystem.
@@ -68,11 +75,12 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         self._protocol, self._filepath = get_protocol_and_path(filepath)
         self._format = file_format or _format_of(self._filepath)
         self._optional = optional
+        self._in_blocks = in_blocks
         self._load_args = load_args or {}
         self._fs = fsspec.filesystem(self._protocol, **(credentials or {}), **(fs_args or {}))
         self.metadata = metadata
 
-    def load(self) -> pl.DataFrame:
+    def load(self) -> pl.DataFrame | ParquetBlocks:
         """All files below one another; a column that a file lacks is empty there.
 
         Raises:
@@ -87,6 +95,8 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
             raise DatasetError(msg)
         if self._format == "json_lines":
             return self._load_json_lines(paths)
+        if self._format == "parquet" and self._in_blocks:
+            return ParquetBlocks(paths, self._fs, self._load_args)
         frames = [self._read(path) for path in paths]
         table = pl.concat(frames, how="diagonal_relaxed").drop(c.SOURCE_ROW, strict=False)
         return table.with_row_index(c.SOURCE_ROW, offset=1).cast({c.SOURCE_ROW: pl.Int64})
@@ -103,14 +113,10 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
         return [self._filepath] if self._fs.exists(self._filepath) else []
 
     def _read(self, path: str) -> pl.DataFrame:
-        try:
-            with self._fs.open(path, compression="infer") as file:
-                if self._format == "csv":
-                    return pl.read_csv(file, **{"infer_schema": False, **self._load_args})
-                return pl.read_parquet(file, **self._load_args)
-        except pl.exceptions.PolarsError as error:
-            msg = f"cannot read '{path}' as {self._format}: {error}"
-            raise DatasetError(msg) from error
+        if self._format == "parquet":
+            return read_parquet(path, self._fs, self._load_args)
+        with readable(path, "csv"), self._fs.open(path, compression="infer") as file:
+            return pl.read_csv(file, **{"infer_schema": False, **self._load_args})
 
     def _load_json_lines(self, paths: list[str]) -> pl.DataFrame:
         lines = pl.concat([self._read_lines(path) for path in paths])
@@ -140,6 +146,7 @@ class TableDataset(AbstractDataset[NoReturn, pl.DataFrame]):
             "protocol": self._protocol,
             "file_format": self._format,
             "optional": self._optional,
+            "in_blocks": self._in_blocks,
         }
 
 

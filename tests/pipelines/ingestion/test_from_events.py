@@ -1,6 +1,8 @@
 from datetime import UTC, datetime
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recsys_kedro import columns as c
 from recsys_kedro.pipelines.ingestion.from_events import fill_up, products_in, users_in
@@ -23,7 +25,7 @@ EVENTS = pl.DataFrame(
 
 
 def test_product_told_by_its_events():
-    assert products_in(EVENTS).to_dicts() == [
+    assert products_in(EVENTS.lazy()).to_dicts() == [
         {
             c.PRODUCT_ID: "p",
             c.PRICE: 2.0,  # of 1, 2, 4; the return does not count
@@ -36,8 +38,16 @@ def test_product_told_by_its_events():
     ]
 
 
+@given(st.lists(st.sampled_from([None, 0.1, 0.2, 0.3, 1e9]), min_size=1, max_size=9))
+def test_price_is_the_median_to_the_last_bit(prices):
+    events = pl.concat([EVENTS[:1]] * len(prices)).with_columns(
+        pl.Series(c.PRICE, prices, pl.Float64)
+    )
+    assert products_in(events.lazy())[c.PRICE].to_list() == [events[c.PRICE].median()]
+
+
 def test_user_since_the_first_event():
-    assert users_in(EVENTS).rows() == [("u1", DAYS[1]), ("u2", DAYS[2])]
+    assert users_in(EVENTS.lazy()).rows() == [("u1", DAYS[1]), ("u2", DAYS[2])]
 
 
 def test_the_shops_own_table_comes_first():

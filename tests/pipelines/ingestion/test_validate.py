@@ -11,7 +11,8 @@ from recsys_kedro.pipelines.ingestion.options import IngestionOptions
 from recsys_kedro.pipelines.ingestion.validate import (
     as_utc,
     check_rejected_share,
-    count_by_code,
+    refused_by_code,
+    refused_in,
     rejected_rows,
     rejection_reasons,
 )
@@ -108,13 +109,19 @@ def rejected(*codes):
     )
 
 
-def test_counts_have_the_most_frequent_first():
-    counts = count_by_code(rejected("b", "a", "b", "c"))
-    assert list(counts.items()) == [("b", 2), ("a", 1), ("c", 1)]
+def test_refused_rows_of_several_blocks_have_the_most_frequent_code_first():
+    first, second = rejected("b", "a", "b"), rejected("c", "b", "a")
+    later = second.with_columns(pl.col(c.SOURCE_ROW) + 10)
+    merged = refused_by_code([*refused_in(later), *refused_in(first)])
+    found = [(each.code, each.rows, each.source_row) for each in merged]
+    assert found == [("b", 3, 301), ("a", 2, 302), ("c", 1, 311)]
+    assert merged[0].finding == (
+        "column 'timestamp' has 3 bad values (first: row 301, timestamp 'x0' is bad)"
+    )
 
 
 def test_share_at_the_limit_passes():
-    check_rejected_share(rejected("not_a_time"), 100, OPTIONS)
+    check_rejected_share(refused_in(rejected("not_a_time")), 100, OPTIONS)
 
 
 def test_share_above_the_limit_names_column_count_and_first_row():
@@ -123,7 +130,7 @@ def test_share_above_the_limit_names_column_count_and_first_row():
         r".*2\.00% of 100 rows, above 1\.00%.*rejected_events.*ingestion\.max_rejected_share"
     )
     with pytest.raises(ValueError, match=message):
-        check_rejected_share(rejected("not_a_time", "not_a_time"), 100, OPTIONS)
+        check_rejected_share(refused_in(rejected("not_a_time", "not_a_time")), 100, OPTIONS)
 
 
 def test_run_time_is_utc_and_iso():

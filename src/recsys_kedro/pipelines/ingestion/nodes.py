@@ -1,58 +1,27 @@
 """From a shop's raw tables to the data contract, step by step."""
 
 import logging
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import polars as pl
 
 from recsys_kedro import columns as c
 from recsys_kedro import schemas
 from recsys_kedro.pipelines.ingestion.categories import derive_categories
-from recsys_kedro.pipelines.ingestion.duplicates import EXACT, SAME_EVENT_ID, duplicate_of
-from recsys_kedro.pipelines.ingestion.exclusions import excluded_by
+from recsys_kedro.pipelines.ingestion.figures import figures_of
 from recsys_kedro.pipelines.ingestion.from_events import fill_up, products_in, users_in
-from recsys_kedro.pipelines.ingestion.normalise import normalise_events
-from recsys_kedro.pipelines.ingestion.options import EVENT_COLUMNS, IngestionOptions
+from recsys_kedro.pipelines.ingestion.options import IngestionOptions
+from recsys_kedro.pipelines.ingestion.parts import EventParts
+from recsys_kedro.pipelines.ingestion.screening import Screened, Screening, screen_blocks
 from recsys_kedro.pipelines.ingestion.sessions import with_sessions
 from recsys_kedro.pipelines.ingestion.shop_tables import read_shop_table
-from recsys_kedro.pipelines.ingestion.validate import (
-    as_utc,
-    check_rejected_share,
-    count_by_code,
-    rejected_rows,
-    rejection_reasons,
-)
+from recsys_kedro.pipelines.ingestion.validate import as_utc, check_rejected_share
+from recsys_kedro.spill import SpillFolder
 from recsys_kedro.streams.landing import LandingReport, land
 from recsys_kedro.streams.options import LandingOptions
 
 LOGGER = logging.getLogger(__name__)
-ROWS_AT_ONCE = 1_000_000  # are judged; bounds the memory for what a row is told apart by
-
-
-class Screened(NamedTuple):
-    """What :func:`screen_events` makes of the source.
-
-    Attributes:
-        events: the good rows, each event once, in the order of the source: ``source_row``
-            and the mapped columns in their types.
-        rejected: the refused rows, see ``schemas.REJECTED_EVENTS``.
-        counts: what became of the rows: ``rows_read``, ``excluded`` by rule, ``rejected`` by
-            code, ``duplicates`` by kind, ``kept``.
-    """
-
-    events: pl.DataFrame
-    rejected: pl.DataFrame
-    counts: dict[str, Any]
-
-
-class _Judged(NamedTuple):
-    """Some rows of the source, told apart: ``excluded`` names the rule, by row."""
-
-    events: pl.DataFrame
-    rejected: pl.DataFrame
-    excluded: pl.Series
-    good: pl.Series
 
 
 def land_events(options: LandingOptions) -> LandingReport:
@@ -65,7 +34,8 @@ def land_events(options: LandingOptions) -> LandingReport:
 
 
 def screen_events(
-    raw_events: pl.DataFrame,
+    raw_events: pl.DataFrame | Iterable[pl.DataFrame],
+    event_spill: SpillFolder,
     options: IngestionOptions,
     run_time: str | None,
     landing_report: LandingReport,
@@ -73,7 +43,8 @@ def screen_events(
     """Read every source row as an event and tell the good ones from the rest.
 
     Args:
-        raw_events: as the shop wrote them.
+        raw_events: as the shop wrote them: one frame, or frames one after the other.
+        event_spill: keeps on the disk what need not be in memory.
         options: how the shop writes, and what it excludes.
         run_time: ISO 8601; later events are refused. Empty: no such check.
         landing_report: not read; it makes a run land before the raw events are loaded.
@@ -81,70 +52,40 @@ def screen_events(
     Raises:
         ValueError: a column that is mapped or indispensable is not there.
     """
-    rows = raw_events
-    if c.SOURCE_ROW not in rows.columns:
-        rows = rows.with_row_index(c.SOURCE_ROW, offset=1)
-    latest = as_utc(run_time)
-    blocks = list(rows.iter_slices(ROWS_AT_ONCE)) or [rows]
-    judged = [_judge(block, options, latest) for block in blocks]
-    events = pl.concat([part.events for part in judged])
-    rejected = pl.concat([part.rejected for part in judged])
-    excluded = pl.concat([part.excluded for part in judged])
-    good = pl.concat([part.good for part in judged])
-    duplicate = duplicate_of(rows.filter(good), events[c.EVENT_ID])
-    events = events.filter(duplicate.is_null())
-    counts = {
-        "rows_read": raw_events.height,
-        "excluded": {r.name: int((excluded == r.name).sum()) for r in options.source.exclude},
-        "rejected": count_by_code(rejected),
-        "duplicates": {k: int((duplicate == k).sum()) for k in (EXACT, SAME_EVENT_ID)},
-        "kept": events.height,
-    }
-    return Screened(events, rejected, counts)
-
-
-def _judge(raw: pl.DataFrame, options: IngestionOptions, latest: datetime | None) -> _Judged:
-    excluded = excluded_by(raw, options)
-    normalised = normalise_events(raw, options)
-    reasons = rejection_reasons(normalised, options, latest)
-    reasons = reasons.set(excluded.is_not_null(), None)
-    rejected = rejected_rows(raw, normalised[c.SOURCE_ROW], reasons)
-    good = excluded.is_null() & reasons.is_null()
-    events = normalised.filter(good).select(c.SOURCE_ROW, *EVENT_COLUMNS)
-    return _Judged(events, rejected, excluded, good)
+    return screen_blocks(raw_events, event_spill, options, as_utc(run_time))
 
 
 def admit_events(
-    screened_events: pl.DataFrame,
-    rejected_events: pl.DataFrame,
-    screening: dict[str, Any],
-    options: IngestionOptions,
-) -> pl.DataFrame:
+    screened_events: EventParts, screening: Screening, options: IngestionOptions
+) -> EventParts:
     """The screened events, unless too much was refused or nothing is left.
 
     Raises:
         ValueError: the share of refused rows is above ``max_rejected_share``, or no event
             is left. The refused rows are saved by then.
     """
-    candidates = screening["rows_read"] - sum(screening["excluded"].values())
-    check_rejected_share(rejected_events, candidates, options)
-    if screened_events.is_empty():
+    counts = screening.counts
+    candidates = counts["rows_read"] - sum(counts["excluded"].values())
+    check_rejected_share(screening.refused, candidates, options)
+    if counts["kept"] == 0:
         msg = (
-            f"events: none of {screening['rows_read']:,} rows is left "
-            f"(excluded: {screening['excluded']}). Check {options.where('exclude')} and the source"
+            f"events: none of {counts['rows_read']:,} rows is left "
+            f"(excluded: {counts['excluded']}). Check {options.where('exclude')} and the source"
         )
         raise ValueError(msg)
     return screened_events
 
 
-def build_events(admitted_events: pl.DataFrame, options: IngestionOptions) -> pl.DataFrame:
-    """The event table of the contract, sorted by user_id, timestamp, source_row."""
-    ordered = admitted_events.sort(c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW)
-    return with_sessions(ordered, options.session_gap_minutes).select(list(schemas.EVENTS.columns))
+def build_events(admitted_events: EventParts, options: IngestionOptions) -> Iterator[pl.DataFrame]:
+    """The event table of the contract, sorted by user_id, timestamp, source_row, in parts."""
+    return (
+        with_sessions(part, options.session_gap_minutes).select(list(schemas.EVENTS.columns))
+        for part in admitted_events.ordered()
+    )
 
 
 def build_products(
-    admitted_events: pl.DataFrame, raw_products: pl.DataFrame, options: IngestionOptions
+    admitted_events: EventParts, raw_products: pl.DataFrame, options: IngestionOptions
 ) -> pl.DataFrame:
     """One row per product of the shop's table or of the events, sorted by product_id.
 
@@ -154,7 +95,7 @@ def build_products(
     shop = options.source
     where = options.where("product_columns")
     table = read_shop_table(raw_products, schemas.PRODUCTS, shop.product_columns, where, shop)
-    products = fill_up(table, products_in(admitted_events), c.PRODUCT_ID)
+    products = fill_up(table, products_in(admitted_events.table), c.PRODUCT_ID)
     if shop.categories is None:
         return products
     bare = products.filter(pl.col(c.CATEGORY).is_null())
@@ -162,30 +103,27 @@ def build_products(
 
 
 def build_users(
-    events: pl.DataFrame, raw_users: pl.DataFrame, options: IngestionOptions
+    admitted_events: EventParts, raw_users: pl.DataFrame, options: IngestionOptions
 ) -> pl.DataFrame:
     """One row per user of the shop's table or of the events, sorted by user_id."""
     shop = options.source
     where = options.where("user_columns")
     table = read_shop_table(raw_users, schemas.USERS, shop.user_columns, where, shop)
-    return fill_up(table, users_in(events), c.USER_ID)
+    return fill_up(table, users_in(admitted_events.table), c.USER_ID)
 
 
 def report_ingestion(
-    screening: dict[str, Any], events: pl.DataFrame, products: pl.DataFrame, users: pl.DataFrame
+    screening: Screening,
+    admitted_events: EventParts,
+    products: pl.DataFrame,
+    users: pl.DataFrame,
+    options: IngestionOptions,
 ) -> dict[str, Any]:
     """What became of every source row, and the size of what was made."""
-    by_type = events[c.EVENT_TYPE].value_counts().sort("count", c.EVENT_TYPE, descending=True)
-    first, last = events[c.TIMESTAMP].min(), events[c.TIMESTAMP].max()
     return {
-        **screening,
-        "events_by_type": dict(by_type.iter_rows()),
-        "sessions": events[c.SESSION_ID].n_unique(),
+        **screening.counts,
+        **figures_of(admitted_events, options.session_gap_minutes),
         "products": products.height,
-        "products_with_events": events[c.PRODUCT_ID].n_unique(),
         "categories": products[c.CATEGORY].drop_nulls().n_unique(),
         "users": users.height,
-        "users_with_events": events[c.USER_ID].n_unique(),
-        "first_time": str(first),
-        "last_time": str(last),
     }

@@ -153,6 +153,11 @@ class IngestionOptions(Options):
     far_future_hours: float = Field(
         24, ge=0, description="an event later than run_time by more than this is rejected; hours"
     )
+    rows_per_part: int = Field(
+        2_000_000,
+        ge=1,
+        description="events are sorted in parts by user of about this many; some 1 GiB a million",
+    )
 
     @model_validator(mode="after")
     def _aliases_name_our_types(self) -> Self:

@@ -20,13 +20,19 @@ def create_pipeline() -> Pipeline:
             Node(land_events, "params:landing", "landing_report", name="land_events"),
             Node(
                 screen_events,
-                ["raw_events", "params:ingestion", "params:run_time", "landing_report"],
+                [
+                    "raw_events",
+                    "event_spill",
+                    "params:ingestion",
+                    "params:run_time",
+                    "landing_report",
+                ],
                 ["screened_events", "rejected_events", "screening"],
                 name="screen_events",
             ),
             Node(
                 admit_events,
-                ["screened_events", "rejected_events", "screening", "params:ingestion"],
+                ["screened_events", "screening", "params:ingestion"],
                 "admitted_events",
                 name="admit_events",
             ),
@@ -41,13 +47,13 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 build_users,
-                ["events", "raw_users", "params:ingestion"],
+                ["admitted_events", "raw_users", "params:ingestion"],
                 "users",
                 name="build_users",
             ),
             Node(
                 report_ingestion,
-                ["screening", "events", "products", "users"],
+                ["screening", "admitted_events", "products", "users", "params:ingestion"],
                 "ingestion_report",
                 name="report_ingestion",
             ),

@@ -1,6 +1,7 @@
 """Which rows are refused, and why."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -94,27 +95,53 @@ def rejected_rows(raw: pl.DataFrame, source_rows: pl.Series, reasons: pl.Series)
     )
 
 
-def count_by_code(rejected: pl.DataFrame) -> dict[str, int]:
-    """Rows per code, the most frequent first."""
-    counts = (
-        rejected.select(code_of_reason())
-        .group_by(CODE)
-        .agg(pl.len())
-        .sort(["len", CODE], descending=[True, False])
-    )
-    return dict(counts.iter_rows())
+@dataclass(frozen=True)
+class Refused:
+    """What was refused under one code.
+
+    Attributes:
+        code: see :class:`Fault`.
+        rows: how many rows.
+        source_row: the first of them.
+        reason: why that one was.
+    """
+
+    code: str
+    rows: int
+    source_row: int
+    reason: str
+
+    @property
+    def finding(self) -> str:
+        """``column 'price' has 2 bad values (first: row 7, price '-1' is below zero)``."""
+        text = self.reason.removeprefix(f"{self.code}: ")
+        column = text.split(" ", 1)[0]
+        return (
+            f"column '{column}' has {self.rows:,} bad values (first: row {self.source_row}, {text})"
+        )
 
 
-def code_of_reason() -> pl.Expr:
-    """The code that a reason begins with."""
-    return pl.col(c.REASON).str.split(": ").list.first().alias(CODE)
+def refused_in(rejected: pl.DataFrame) -> list[Refused]:
+    """What refused rows, see :func:`rejected_rows`, have in common: one entry per code."""
+    code = pl.col(c.REASON).str.split(": ").list.first().alias(CODE)
+    by_code = rejected.sort(c.SOURCE_ROW).group_by(code, maintain_order=True)
+    return [Refused(*row) for row in by_code.agg(pl.len(), pl.all().exclude(ROW).first()).rows()]
 
 
-def check_rejected_share(rejected: pl.DataFrame, rows: int, options: IngestionOptions) -> None:
+def refused_by_code(refused: Iterable[Refused]) -> tuple[Refused, ...]:
+    """One entry per code, the most frequent first, from those of several tables of rows."""
+    merged: dict[str, Refused] = {}
+    for each in sorted(refused, key=lambda each: each.source_row):
+        known = merged.get(each.code)
+        merged[each.code] = replace(known, rows=known.rows + each.rows) if known else each
+    return tuple(sorted(merged.values(), key=lambda each: (-each.rows, each.code)))
+
+
+def check_rejected_share(refused: Sequence[Refused], rows: int, options: IngestionOptions) -> None:
     """Refuse to go on with a source that is largely bad.
 
     Args:
-        rejected: the refused rows.
+        refused: one entry per code.
         rows: rows read and not excluded.
         options: holds the limit.
 
@@ -122,25 +149,15 @@ def check_rejected_share(rejected: pl.DataFrame, rows: int, options: IngestionOp
         ValueError: too large a share is refused; names for each code the column, the count
             and the first row.
     """
-    share = rejected.height / max(rows, 1)
+    share = sum(each.rows for each in refused) / max(rows, 1)
     if share <= options.max_rejected_share:
         return
-    findings = [_finding(rejected, code, count) for code, count in count_by_code(rejected).items()]
     msg = (
-        f"events: {'; '.join(findings)}. That is {share:.2%} of {rows:,} rows, above "
-        f"{options.max_rejected_share:.2%}. Rows kept in rejected_events; correct the source, "
-        f"or raise the limit with ingestion.max_rejected_share."
+        f"events: {'; '.join(each.finding for each in refused)}. That is {share:.2%} of {rows:,} "
+        f"rows, above {options.max_rejected_share:.2%}. Rows kept in rejected_events; correct the "
+        f"source, or raise the limit with ingestion.max_rejected_share."
     )
     raise ValueError(msg)
-
-
-def _finding(rejected: pl.DataFrame, code: str, count: int) -> str:
-    """``column 'price' has 2 bad values (first: row 7, price '-1' is below zero)``."""
-    of_code = rejected.filter(pl.col(c.REASON).str.starts_with(f"{code}: "))
-    first = of_code.sort(c.SOURCE_ROW).row(0, named=True)
-    text = first[c.REASON].removeprefix(f"{code}: ")
-    column = text.split(" ", 1)[0]
-    return f"column '{column}' has {count:,} bad values (first: row {first[c.SOURCE_ROW]}, {text})"
 
 
 def as_utc(run_time: str | None) -> datetime | None:
