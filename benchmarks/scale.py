@@ -3,8 +3,8 @@
 Run: ``python benchmarks/scale.py --events 1000000 10000000``. Each size is a simulated shop
 (20 events a user, a product for 1,000 events, 180 days), kept in ``data/benchmarks/scale``.
 A stage is what ``kedro run`` does, tables read, checked and written; its seconds leave out the
-start of Python, its peak memory is that of the whole process. EASE, a dense inverse that the
-default leaves out above 10,000 products, is left out of all sizes. On a machine with other work,
+start of Python, its peak memory is that of the whole process. The linear model, a
+dense inverse that the default leaves out above 15,000 products, is left out of all sizes. On a machine with other work,
 compare the processor's seconds, which count the start of Python too.
 """
 
@@ -78,7 +78,7 @@ def measure(events: int, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     shop = SizedShop(asked.folder / str(events), events)
     if not (shop.folder / "01_raw" / "users.parquet").is_file():
         yield stage_in_own_process(SIMULATION, shop)
-    sampling = {"window_queries": asked.window_queries, "scorers": {"ease_max_products": 0}}
+    sampling = {"window_queries": asked.window_queries, "scorers": {"linear": {"max_products": 0}}}
     inference = {"partitions": max(shop.users // asked.users_served, 1)}
     parameters = {"sampling": sampling, "inference": inference}
     shop.write_environment(report.ROOT / "conf" / "base", parameters)

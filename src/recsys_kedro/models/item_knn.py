@@ -88,11 +88,11 @@ def cosine_neighbours(matrix: sparse.csr_matrix, options: CosineOptions) -> spar
         scale = norm[row] * norm[cosine.indices] + np.float32(options.shrinkage)
         cosine.data /= scale
         cosine.data[cosine.indices == row] = 0
-        blocks.append(strongest(cosine, count))
+        blocks.append(_strongest(cosine, count))
     return sparse.vstack(blocks, format="csr", dtype=np.float32).T.tocsr()
 
 
-def strongest(similarity: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
+def _strongest(similarity: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
     """Keep the ``count`` largest values of each row, the zeros among them left out."""
     keep = similarity.data > 0
     for row in np.flatnonzero(np.diff(similarity.indptr) > count):

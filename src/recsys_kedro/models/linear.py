@@ -30,7 +30,7 @@ from recsys_kedro.features.encoding import WORD
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions
 from recsys_kedro.models.interactions import Decay, interaction_matrix, step_history_matrix
-from recsys_kedro.models.item_knn import strongest
+from recsys_kedro.models.item_knn import PRODUCTS_AT_ONCE
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranges import ranges
@@ -174,8 +174,25 @@ def linear_weights(
     inverse_PP *= weights_PP.diagonal() / inverse_PP.diagonal()
     weights_PP -= inverse_PP
     weights_PP.fill_diagonal_(0)
-    kept = strongest(sparse.csr_matrix(weights_PP.T.clamp(min=0).numpy()), options.kept)
-    return kept.T.tocsr()
+    return _strongest(weights_PP, options.kept)
+
+
+def _strongest(weights_PP: torch.Tensor, kept: int) -> sparse.csr_matrix:
+    """The largest positive weights of each column."""
+    products = len(weights_PP)
+    kept = min(kept, products)
+    blocks = []
+    for columns in torch.split(weights_PP, PRODUCTS_AT_ONCE, dim=1):
+        value_CK, row_CK = columns.T.topk(kept, sorted=False)
+        start_C = torch.arange(len(value_CK) + 1) * kept
+        parts = (value_CK.clamp(min=0).flatten(), row_CK.flatten(), start_C)
+        shape = (len(value_CK), products)
+        blocks.append(sparse.csr_matrix(tuple(part.numpy() for part in parts), shape))
+    by_column = sparse.vstack(blocks, format="csr", dtype=np.float32)
+    by_column.eliminate_zeros()
+    by_row = by_column.T.tocsr()
+    by_row.sort_indices()
+    return by_row
 
 
 def content_matrix(products: pl.DataFrame, vocabulary: Vocabulary) -> sparse.csr_matrix:
