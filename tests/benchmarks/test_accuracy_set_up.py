@@ -109,6 +109,7 @@ def test_peers_that_cannot_be_installed_are_said_to_be(tmp_path):
 
 
 def test_uv_is_told_what_pip_is_told(monkeypatch):
+    monkeypatch.delenv("UV_FIND_LINKS", raising=False)  # make exports it
     monkeypatch.setenv("PIP_FIND_LINKS", "wheels")
     monkeypatch.setenv("PIP_INDEX_URL", "https://index")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other")
