@@ -70,6 +70,22 @@ def training_data(
     )
 
 
+def data_for_choosing(
+    events: pl.DataFrame,
+    products: pl.DataFrame,
+    users: pl.DataFrame,
+    product_snapshots: pl.DataFrame,
+    lists: TrainingLists,
+    split: TimeSplit,
+    queries: Queries,
+    truth: pl.DataFrame,
+) -> TrainingData:
+    """Everything before the validation window, and that window's queries and truth to choose by."""
+    tables = (events, products, users, product_snapshots)
+    validation = Validation(queries, truth)
+    return training_data(*tables, lists, split, split.validation_start, validation)
+
+
 def queries_at(
     users_asked: pl.DataFrame,
     events: pl.DataFrame,

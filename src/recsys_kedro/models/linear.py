@@ -137,9 +137,10 @@ def linear_weights(
     ``|X B - X|^2 + |S B - T|^2 + w |A' B - A'|^2 + l2 |B|^2``
 
     where X (U, P) holds what a user took, S (S, P) the fading prefix of each step and T (S, P)
-    what was taken at it, both fading with their age, and A (P, A) the attributes of the products,
-    see :func:`content_matrix`. With ``M = X'X + w A A'``, ``K = inv(M + S'S + l2 I)`` and
-    ``Q = K (M + S'T)`` it is ``B = Q - K diag(diag(Q) / diag(K))``; without S and A it is EASE.
+    what was taken at it, and A (P, A) the attributes of the products, see :func:`content_matrix`.
+    A cell of X fades with its age, a row of S and T with the root of that. With
+    ``M = X'X + w A A'``, ``K = inv(M + S'S + l2 I)`` and ``Q = K (M + S'T)`` it is
+    ``B = Q - K diag(diag(Q) / diag(K))``; without S and A it is EASE.
 
     Args:
         taken: target events before ``as_of``.

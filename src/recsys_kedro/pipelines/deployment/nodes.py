@@ -9,6 +9,7 @@ from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.fitting import (
     Choice,
+    data_for_choosing,
     fit_model,
     recommend_tasks,
     started_users,
@@ -16,7 +17,7 @@ from recsys_kedro.fitting import (
 )
 from recsys_kedro.model_card import ModelCard
 from recsys_kedro.model_registry import champion_recipe, register
-from recsys_kedro.models.base import Recommender, Validation
+from recsys_kedro.models.base import Recommender
 from recsys_kedro.pipelines.deployment.options import DeploymentOptions
 from recsys_kedro.promotion import Promotion, Recipe, decide, recipe_of
 from recsys_kedro.queries import Queries
@@ -69,15 +70,15 @@ def champion_refitter_among(models: tuple[str, ...]) -> Refitter:
         for choice in choices:
             if recipe_of(choice).same_as(champion):
                 return lists[choice.model]
-        data = training_data(
+        data = data_for_choosing(
             events,
             products,
             users,
             product_snapshots,
             training_lists,
             split,
-            split.validation_start,
-            Validation(validation_queries, validation_truth),
+            validation_queries,
+            validation_truth,
         )
         fitted = fit_model(champion.model, champion.settings, data, seed)
         return recommend_tasks(fitted, validation_queries)

@@ -7,11 +7,11 @@ import polars as pl
 from recsys_kedro.fitting import (
     Choice,
     choose_settings,
+    data_for_choosing,
     fit_model,
     recommend_tasks,
     training_data,
 )
-from recsys_kedro.models.base import Validation
 from recsys_kedro.models.registry import ModelsOptions
 from recsys_kedro.queries import Queries
 from recsys_kedro.splits import TimeSplit
@@ -37,15 +37,15 @@ def chooser_of(model: str) -> Chooser:
         seed: int,
     ) -> tuple[Choice, pl.DataFrame]:
         """Fit every setting before the validation window and keep the best on it."""
-        data = training_data(
+        data = data_for_choosing(
             events,
             products,
             users,
             product_snapshots,
             training_lists,
             split,
-            split.validation_start,
-            Validation(validation_queries, validation_truth),
+            validation_queries,
+            validation_truth,
         )
         return choose_settings(model, getattr(options, model), data, seed)
 

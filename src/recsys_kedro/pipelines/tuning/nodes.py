@@ -5,8 +5,7 @@ import textwrap
 import polars as pl
 import yaml
 
-from recsys_kedro.fitting import training_data
-from recsys_kedro.models.base import Validation
+from recsys_kedro.fitting import data_for_choosing
 from recsys_kedro.models.registry import ModelsOptions
 from recsys_kedro.pipelines.tuning.report import render_report
 from recsys_kedro.queries import Queries
@@ -35,15 +34,15 @@ def search_settings(
     seed: int,
 ) -> TuningResult:
     """Search before the validation window; every trial goes to MLflow as it finishes."""
-    data = training_data(
+    data = data_for_choosing(
         events,
         products,
         users,
         product_snapshots,
         training_lists,
         split,
-        split.validation_start,
-        Validation(validation_queries, validation_truth),
+        validation_queries,
+        validation_truth,
     )
     presets = getattr(models, options.model)
     return tune(Search(shop, presets, data, options, seed, log_trial))
