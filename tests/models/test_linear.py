@@ -65,32 +65,55 @@ def test_steps_by_hand(make):
         ("ann", "c", 2),
     )  # fmt: skip
     (steps,) = steps_of(events, Vocabulary.fit("abcd"), 0.5, None)
-    np.testing.assert_allclose(steps.prefix_SP.toarray(), [[1, 1, 0, 0], [0.5, 0.5, 1, 0]])
-    np.testing.assert_allclose(steps.next_SP.toarray(), [[0, 0, 1, 0], [1, 0, 0, 0]])
+    prefixes = [[0, 0, 0, 0], [1, 1, 0, 0], [0.5, 0.5, 1, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(steps.prefix_SP.toarray(), prefixes)
+    taken = [[1, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
+    np.testing.assert_allclose(steps.taken_SP.toarray(), taken)
+    # In the second step's prefix it is 1, in the third's 0.5, and their squares count.
+    np.testing.assert_allclose(steps.onward_S, [1.25, 1, 0, 0])
 
 
 def test_old_steps_fade(make, cut):
     events = make(("ann", "a", 1), ("ann", "b", 80))
     (steps,) = steps_of(events, Vocabulary.fit("ab"), 0.5, Decay(cut, 10))
-    # Prefix times next is what counts: half after ten days, so a quarter after twenty.
-    assert steps.prefix_SP[0, 0] * steps.next_SP[0, 1] == pytest.approx(0.25)
+    # Half after ten days, so a quarter after twenty.
+    np.testing.assert_allclose(steps.prefix_and_next().toarray(), [[0, 0.25], [0, 0]])
+    np.testing.assert_allclose(steps.prefixes_together().toarray(), [[0.25, 0], [0, 0]])
 
 
-def test_nobody_with_two_steps(make):
-    (steps,) = steps_of(make(("ann", "a", 1)), Vocabulary.fit("a"), 0.5, None)
-    assert steps.prefix_SP.shape == (0, 1)
+@pytest.mark.parametrize("cells", [50, 2**24])
+def test_sums_over_all_prefixes(make, random_taken, cut, monkeypatch, cells):
+    monkeypatch.setattr(linear, "CELLS_AT_ONCE", cells)
+    monkeypatch.setattr(linear, "LEAST_WEIGHT", 1e-9)
+    vocabulary, decay = Vocabulary.fit(random_taken[c.PRODUCT_ID]), Decay(cut, 20)
+    rows = random_taken.unique([c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID]).sort(c.TIMESTAMP)
+    together, following = np.zeros((2, 8, 8))
+    for _, events in rows.group_by(c.USER_ID):
+        prefix = np.zeros(8)
+        for (time,), step in events.group_by(c.TIMESTAMP, maintain_order=True):
+            taken = np.isin(vocabulary.ids, step[c.PRODUCT_ID].to_list()).astype(float)
+            weight = 0.5 ** ((cut - time).days / 20)
+            together += weight * np.outer(prefix, prefix)
+            following += weight * np.outer(prefix, taken)
+            prefix = 0.8 * prefix + taken
+    pieces = list(steps_of(random_taken, vocabulary, 0.8, decay))
+    assert len(pieces) > 3 if cells == 50 else len(pieces) == 1
+    found = sum(piece.prefixes_together().toarray() for piece in pieces)
+    np.testing.assert_allclose(found, together, rtol=1e-4, atol=1e-6)
+    found = sum(piece.prefix_and_next().toarray() for piece in pieces)
+    np.testing.assert_allclose(found, following, rtol=1e-4, atol=1e-6)
+
+
+def test_steps_too_far_back_are_left_out(make, monkeypatch):
+    monkeypatch.setattr(linear, "LEAST_WEIGHT", 0.3)
+    events = make(*(("ann", product, at) for at, product in enumerate("abcd")))
+    (steps,) = steps_of(events, Vocabulary.fit("abcd"), 0.5, None)
+    np.testing.assert_allclose(steps.prefix_SP.toarray()[3], [0, 0.5, 1, 0])
+    np.testing.assert_allclose(steps.onward_S, [1.25, 1.25, 1, 0])
+
+
+def test_nobody_took_a_known_product(make):
     assert not list(steps_of(make(("ann", "b", 1)), Vocabulary.fit("a"), 0.5, None))
-
-
-def test_steps_in_pieces_are_the_same_steps(monkeypatch, random_taken):
-    vocabulary = Vocabulary.fit(random_taken[c.PRODUCT_ID])
-    (whole,) = steps_of(random_taken, vocabulary, 0.8, None)
-    monkeypatch.setattr(linear, "CELLS_AT_ONCE", 50)
-    pieces = list(steps_of(random_taken, vocabulary, 0.8, None))
-    assert len(pieces) > 3
-    for place, expected in enumerate(whole):
-        found = np.concatenate([piece[place].toarray() for piece in pieces])
-        np.testing.assert_array_equal(found, expected.toarray())
 
 
 @pytest.fixture
@@ -128,7 +151,7 @@ def test_weights_are_the_ridge_guess_from_the_other_products(random_taken, cut):
     (steps,) = steps_of(random_taken, vocabulary, 0.8, None)
     content = 2**0.5 * content_matrix(products, vocabulary).toarray().T
     given = np.concatenate([taken, steps.prefix_SP.toarray(), content])
-    wanted = np.concatenate([taken, steps.next_SP.toarray(), content])
+    wanted = np.concatenate([taken, steps.taken_SP.toarray(), content])
     for product in range(8):
         others = np.delete(np.arange(8), product)
         gram = given[:, others].T @ given[:, others] + 5 * np.eye(7)

@@ -38,7 +38,7 @@ from recsys_kedro.vocabulary import Vocabulary
 
 ATTRIBUTE = "attribute"
 _WEIGHT = "weight"
-LEAST_WEIGHT = 0.1  # a prefix is read back to where a step weighs less
+LEAST_WEIGHT = 0.01  # a prefix is read back to where a step weighs less
 CELLS_AT_ONCE = 2**24  # of prefixes, while their products with each other are summed
 
 
@@ -138,7 +138,7 @@ def linear_weights(
 
     where X (U, P) holds what a user took, S (S, P) the fading prefix of each step and T (S, P)
     what was taken at it, and A (P, A) the attributes of the products, see :func:`content_matrix`.
-    A cell of X fades with its age, a row of S and T with the root of that. With
+    A cell of X fades with its age, a row of S and T counts as much as its age says. With
     ``M = X'X + w A A'``, ``K = inv(M + S'S + l2 I)`` and ``Q = K (M + S'T)`` it is
     ``B = Q - K diag(diag(Q) / diag(K))``; without S and A it is EASE.
 
@@ -163,13 +163,14 @@ def linear_weights(
         alike_PP = alike_PP + np.float32(options.content_weight) * (content_PA @ content_PA.T)
     gram_PP = torch.from_numpy(alike_PP.toarray().astype(np.float32, copy=False))
     target_PP = gram_PP.clone()
-    for prefix_SP, next_SP in steps_of(taken, vocabulary, options.prefix_decay, decay):
-        by_product = prefix_SP.T.tocsr()
-        gram_PP += torch.from_numpy((by_product @ prefix_SP).toarray())
-        target_PP += torch.from_numpy((by_product @ next_SP).toarray())
+    for steps in steps_of(taken, vocabulary, options.prefix_decay, decay):
+        gram_PP += torch.from_numpy(steps.prefixes_together().toarray())
+        target_PP += torch.from_numpy(steps.prefix_and_next().toarray())
     gram_PP.diagonal().add_(options.l2)
-    inverse_PP = torch.cholesky_inverse(torch.linalg.cholesky(gram_PP))
-    del gram_PP
+    # Many right-hand sides keep all cores busy, where LAPACK's own inverse waits for one.
+    factor_PP = torch.linalg.cholesky(gram_PP)
+    inverse_PP = torch.cholesky_solve(torch.eye(len(gram_PP), out=gram_PP), factor_PP)
+    del gram_PP, factor_PP
     weights_PP = inverse_PP @ target_PP
     del target_PP
     inverse_PP *= weights_PP.diagonal() / inverse_PP.diagonal()
@@ -220,22 +221,56 @@ def content_matrix(products: pl.DataFrame, vocabulary: Vocabulary) -> sparse.csr
 
 
 class Steps(NamedTuple):
-    """S steps of users: (S, P) the fading prefix of each, and what was taken at it."""
+    """S steps of users, the first of each among them.
+
+    Attributes:
+        prefix_SP: ``decay ** (steps between)`` for what was taken before each step.
+        taken_SP: 1 for what was taken at it.
+        weight_S: of the step as one that follows a prefix.
+        onward_S: the sum over the user's later steps of ``weight * decay ** (2 * steps between)``:
+            the square of what this step is in their prefixes.
+        decay: see :func:`steps_of`.
+    """
 
     prefix_SP: sparse.csr_matrix
-    next_SP: sparse.csr_matrix
+    taken_SP: sparse.csr_matrix
+    weight_S: NDArray[np.float32]
+    onward_S: NDArray[np.float32]
+    decay: float
+
+    def prefix_and_next(self) -> sparse.csr_matrix:
+        """(P, P) S'T: what was in a prefix (row) with what followed (column)."""
+        joint: sparse.csr_matrix = self.prefix_SP.T.tocsr() @ _scaled(self.taken_SP, self.weight_S)
+        return joint
+
+    def prefixes_together(self) -> sparse.csr_matrix:
+        """(P, P) S'S: what was in prefixes together.
+
+        Any two steps j < k of a user are together in every prefix after k, so the sum over those
+        prefixes is a factor of the pair: what k has onward, times ``decay ** (k - j)``. Hence
+        ``T' onward T + decay (S' onward T + T' onward S)``, with the steps' products and their
+        prefixes multiplied once, where S'S multiplies every prefix by itself.
+        """
+        onward_SP = _scaled(self.taken_SP, self.onward_S)
+        before = np.float32(self.decay) * (self.prefix_SP.T.tocsr() @ onward_SP)
+        joint: sparse.csr_matrix = before + before.T + self.taken_SP.T.tocsr() @ onward_SP
+        return joint
+
+
+def _scaled(matrix: sparse.csr_matrix, factor_S: NDArray[np.float32]) -> sparse.csr_matrix:
+    return sparse.diags_array(factor_S, format="csr") @ matrix
 
 
 def steps_of(
     taken: pl.DataFrame, vocabulary: Vocabulary, prefix_decay: float, decay: Decay | None
 ) -> Iterator[Steps]:
-    """Every step of every user but the first, some at a time.
+    """Every step of every user, some at a time.
 
     Args:
         taken: target events; the same product at one time counts once.
         vocabulary: P products; others are left out.
         prefix_decay: what a step of a prefix weighs against the step after it.
-        decay: a row of both matrices weighs the root of it, so that their product weighs it.
+        decay: what a step weighs, by its age.
     """
     factor = pl.lit(1.0) if decay is None else decay.factor()
     events = (
@@ -243,7 +278,7 @@ def steps_of(
         .select(c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID)
         .unique()
         .sort(c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID)
-        .with_columns(factor.sqrt().alias(_WEIGHT))
+        .with_columns(factor.alias(_WEIGHT))
         .collect()
     )
     product_E = vocabulary.encode(events[c.PRODUCT_ID])
@@ -251,22 +286,33 @@ def steps_of(
     if events.is_empty():
         return
     step_E = events.select(pl.struct(c.USER_ID, c.TIMESTAMP).rle_id()).to_series().to_numpy()
-    start_G = np.searchsorted(step_E, np.arange(int(step_E[-1]) + 2))
-    user_G = events[c.USER_ID].rle_id().to_numpy()[start_G[:-1]]
-    first_G = np.searchsorted(user_G, user_G)
-    step_S = np.flatnonzero(np.arange(len(user_G)) > first_G)
+    start_S = np.searchsorted(step_E, np.arange(int(step_E[-1]) + 2))
+    user_S = events[c.USER_ID].rle_id().to_numpy()[start_S[:-1]]
+    weight_S = events[_WEIGHT].to_numpy().astype(np.float32)[start_S[:-1]]
     longest = int(np.log(LEAST_WEIGHT) / np.log(prefix_decay)) + 1
-    from_S = start_G[np.maximum(step_S - longest, first_G[step_S])]
-    cells_S = np.cumsum(start_G[step_S] - from_S)
-    borders = np.searchsorted(cells_S, np.arange(CELLS_AT_ONCE, cells_S[-1:].sum(), CELLS_AT_ONCE))
-    weight_E = events[_WEIGHT].to_numpy().astype(np.float32)
-    for some in np.split(np.arange(len(step_S)), borders):
-        here_S = step_S[some]
-        row, flat = ranges(from_S[some], start_G[here_S])
-        fading = np.float32(prefix_decay) ** (here_S[row] - 1 - step_E[flat])
-        weight_S = weight_E[start_G[here_S]]
-        shape = (len(some), len(vocabulary))
-        prefix_SP = sparse.csr_matrix((fading * weight_S[row], (row, product_E[flat])), shape)
-        row, flat = ranges(start_G[here_S], start_G[here_S + 1])
-        next_SP = sparse.csr_matrix((weight_S[row], (row, product_E[flat])), shape)
-        yield Steps(prefix_SP, next_SP)
+    onward_S = _onward(weight_S, user_S, prefix_decay, longest)
+    step_S = np.arange(len(user_S))
+    from_S = start_S[np.maximum(step_S - longest, np.searchsorted(user_S, user_S))]
+    cells_S = np.cumsum(start_S[:-1] - from_S)
+    borders = np.searchsorted(cells_S, np.arange(CELLS_AT_ONCE, cells_S[-1], CELLS_AT_ONCE))
+    for some_S in np.split(step_S, borders):
+        shape = (len(some_S), len(vocabulary))
+        row, flat = ranges(from_S[some_S], start_S[some_S])
+        fading = np.float32(prefix_decay) ** (some_S[row] - 1 - step_E[flat])
+        prefix_SP = sparse.csr_matrix((fading, (row, product_E[flat])), shape)
+        row, flat = ranges(start_S[some_S], start_S[some_S + 1])
+        taken_SP = sparse.csr_matrix((np.ones_like(row, np.float32), (row, product_E[flat])), shape)
+        yield Steps(prefix_SP, taken_SP, weight_S[some_S], onward_S[some_S], prefix_decay)
+
+
+def _onward(
+    weight_S: NDArray[np.float32], user_S: NDArray[np.integer], decay: float, longest: int
+) -> NDArray[np.float32]:
+    """See :class:`Steps`; steps further away than ``longest`` are left out, as in the prefixes."""
+    onward_S = np.zeros_like(weight_S)
+    for ahead in range(1, min(longest, len(user_S) - 1) + 1):
+        same = user_S[:-ahead] == user_S[ahead:]
+        if not same.any():
+            break
+        onward_S[:-ahead] += same * weight_S[ahead:] * np.float32(decay ** (2 * (ahead - 1)))
+    return onward_S
