@@ -138,6 +138,14 @@ def test_product_features_at_every_cut(catalog, tables, split):
     assert_saved_equal(catalog, "product_snapshots", ours)
 
 
+@pytest.mark.parametrize("case", ["_random"], indirect=True)
+def test_snapshots_of_all_times_read_the_events_once(catalog, split, capsys):
+    theirs = [catalog.load(name) for name in TABLES[:2]]
+    build_product_snapshots(*theirs, split, OPTIONS).explain()
+    plan = capsys.readouterr().out.splitlines()
+    assert sum("FileScan" in line and c.EVENT_TYPE in line for line in plan) == 1
+
+
 def test_time_split(catalog, tables):
     """So that the whole pipeline runs on the environment's engine."""
     options = SplitOptions(horizon_days=7)

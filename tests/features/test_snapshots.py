@@ -43,14 +43,17 @@ def test_a_step_below_a_day_is_refused():
         snapshot_times(day(1), day(2), day(1), 0)
 
 
-def test_each_snapshot_equals_the_features_of_its_time(random_shop, as_of):
+def test_each_snapshot_equals_the_features_of_its_time_from_the_events_before_it(
+    random_shop, as_of
+):
     events, products, _ = random_shop(3)
     times = [as_of - timedelta(days=days) for days in (40, 7, 0)]
-    frames = [nw.from_native(table.lazy()) for table in (events, products)]
-    table = product_snapshots(*frames, times, OPTIONS).to_native().collect()
+    of_events, of_products = (nw.from_native(table.lazy()) for table in (events, products))
+    table = product_snapshots(of_events, of_products, times, OPTIONS).to_native().collect()
     PRODUCT_SNAPSHOTS.validate(table)
     for time in times:
-        one = product_features(*frames, time, OPTIONS).drop(c.NAME).to_native().collect()
+        past = of_events.filter(nw.col(c.TIMESTAMP) < nw.lit(time))
+        one = product_features(past, of_products, time, OPTIONS).drop(c.NAME).to_native().collect()
         snapshot = table.filter(pl.col(f.SNAPSHOT_TIME) == time).drop(f.SNAPSHOT_TIME)
         assert_frame_equal(snapshot, one)
 

@@ -50,6 +50,17 @@ def ratio(numerator: nw.Expr, denominator: nw.Expr) -> nw.Expr:
     return numerator / nw.max_horizontal(denominator, nw.lit(1))
 
 
+def highest_of_latest(table: Table, value: str, time: str) -> nw.Expr:
+    """An aggregation of ``table``: the ``value`` at the latest ``time``, the highest of several.
+
+    Rows without a ``time`` must have no ``value``.
+    """
+    # Narwhals 2.29 has no `last` on PySpark, and Polars has no maximum of a struct.
+    if table.implementation.is_spark_like():
+        return nw.struct(time, value).max().struct.field(value).alias(value)
+    return nw.col(value).last(order_by=[time, value])
+
+
 def settled(amount: nw.Expr) -> nw.Expr:
     """A sum of floats to 6 decimals.
 

@@ -7,22 +7,38 @@ import narwhals as nw
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
-from recsys_kedro.features.portable import Table, before, ratio, settled, utc, whole_days_until
+from recsys_kedro.features.portable import (
+    Table,
+    highest_of_latest,
+    ratio,
+    settled,
+    utc,
+    whole_days_until,
+)
+from recsys_kedro.features.product_history import (
+    EVENT_PRICE,
+    FIRST_EVENT,
+    LAST_PRICED,
+    LAST_PURCHASE,
+    PAID,
+    PURCHASES,
+    RETURNS,
+    UNPRICED_PIECES,
+    VIEWS,
+    ProductHistory,
+)
 
-WINDOW_DAYS = 30
+OF_EVENTS = "product_id_of_events"  # lives only in a join
+REVENUE_DAYS = 30
 WINDOWS = {
-    (c.PRODUCT_VIEW, 1): f.VIEWS_1D,
-    (c.PRODUCT_VIEW, 7): f.VIEWS_7D,
-    (c.PRODUCT_VIEW, 30): f.VIEWS_30D,
-    (c.PURCHASE, 1): f.PURCHASES_1D,
-    (c.PURCHASE, 7): f.PURCHASES_7D,
-    (c.PURCHASE, 30): f.PURCHASES_30D,
-    (c.RETURN, 30): f.RETURNS_30D,
+    (VIEWS, 1): f.VIEWS_1D,
+    (VIEWS, 7): f.VIEWS_7D,
+    (VIEWS, 30): f.VIEWS_30D,
+    (PURCHASES, 1): f.PURCHASES_1D,
+    (PURCHASES, 7): f.PURCHASES_7D,
+    (PURCHASES, 30): f.PURCHASES_30D,
+    (RETURNS, 30): f.RETURNS_30D,
 }
-
-# Columns that live only between the steps below.
-FIRST_EVENT, LAST_PURCHASE, LISTED = "first_event", "last_purchase", "listed"
-EVENT_PRICE = "event_price"
 
 
 def product_features(
@@ -51,66 +67,67 @@ def product_features(
     Raises:
         ValueError: if ``as_of`` has no time zone.
     """
+    return product_features_of(ProductHistory.of(events, [as_of]), products, as_of, options)
+
+
+def product_features_of(
+    history: ProductHistory, products: Table, as_of: datetime, options: FeatureOptions
+) -> Table:
+    """:func:`product_features` as of one of the times of ``history``.
+
+    Raises:
+        ValueError: if ``as_of`` has no time zone or is not one of them.
+    """
     as_of = utc(as_of)
-    past = events.filter(before(as_of))
-    standing = _standing(past)
     return (
-        _known(products, standing, as_of)
-        .join(_latest_prices(past), on=c.PRODUCT_ID, how="left")
-        .join(_window_counts(past, products, as_of), on=c.PRODUCT_ID, how="left")
+        _known(products, _figures(history, as_of), as_of)
         .select(c.PRODUCT_ID, *_attributes(), *_popularity(), *_ages(as_of, options))
         .sort(c.PRODUCT_ID)
     )
 
 
-def _known(products: Table, standing: Table, as_of: datetime) -> Table:
-    """The table's rows and the products that only events know, with their standing figures."""
+def _known(products: Table, figures: Table, as_of: datetime) -> Table:
+    """The table's rows and the products that only events know, with what their events say."""
     created = nw.col(c.CREATED_AT)
     known = created.is_null() | (created < nw.lit(as_of)) | ~nw.col(FIRST_EVENT).is_null()
-    ids = nw.concat([products.select(c.PRODUCT_ID), standing.select(c.PRODUCT_ID)]).unique()
+    either = nw.coalesce(nw.col(c.PRODUCT_ID), nw.col(OF_EVENTS)).alias(c.PRODUCT_ID)
     return (
-        ids.join(products, on=c.PRODUCT_ID, how="left")
-        .join(standing, on=c.PRODUCT_ID, how="left")
+        products.join(
+            figures.rename({c.PRODUCT_ID: OF_EVENTS}),
+            how="full",
+            left_on=c.PRODUCT_ID,
+            right_on=OF_EVENTS,
+        )
         .filter(known)
+        .with_columns(either)
     )
 
 
-def _standing(past: Table) -> Table:
-    """Figures over all the past, per product."""
-    bought = nw.col(c.EVENT_TYPE) == c.PURCHASE
-    return past.group_by(c.PRODUCT_ID).agg(
-        nw.col(c.TIMESTAMP).min().alias(FIRST_EVENT),
-        nw.when(bought).then(nw.col(c.TIMESTAMP)).max().alias(LAST_PURCHASE),
-        bought.cast(nw.Int64).sum().alias(f.PURCHASES_ALL_TIME),
-    )
+def _figures(history: ProductHistory, as_of: datetime) -> Table:
+    """One row per product with events before ``as_of``.
 
-
-def _latest_prices(past: Table) -> Table:
-    priced = past.filter(~nw.col(c.PRICE).is_null(), nw.col(c.EVENT_TYPE) != c.RETURN).select(
-        c.PRODUCT_ID, c.TIMESTAMP, nw.col(c.PRICE).alias(EVENT_PRICE)
-    )
-    latest = priced.group_by(c.PRODUCT_ID).agg(nw.col(c.TIMESTAMP).max())
-    return (
-        priced.join(latest, on=[c.PRODUCT_ID, c.TIMESTAMP])
-        .group_by(c.PRODUCT_ID)
-        .agg(nw.col(EVENT_PRICE).max())
-    )
-
-
-def _window_counts(past: Table, products: Table, as_of: datetime) -> Table:
-    listed = products.select(c.PRODUCT_ID, nw.col(c.PRICE).alias(LISTED))
+    The past is chosen in the sums: a filter before them would differ between times, and an
+    engine could no longer share one history among the plans of several.
+    """
+    past = nw.when(history.before(as_of))
+    recent = nw.when(history.before(as_of, REVENUE_DAYS))
+    standing = (FIRST_EVENT, LAST_PURCHASE, LAST_PRICED, EVENT_PRICE)
     counts = [
-        ((nw.col(c.EVENT_TYPE) == kind) & before(as_of, days)).cast(nw.Int64).sum().alias(name)
-        for (kind, days), name in WINDOWS.items()
+        nw.when(history.before(as_of, days)).then(nw.col(count)).sum().alias(name)
+        for (count, days), name in WINDOWS.items()
     ]
-    spent = nw.coalesce(nw.col(c.PRICE), nw.col(LISTED)) * nw.col(c.QUANTITY)
-    revenue = nw.when(nw.col(c.EVENT_TYPE) == c.PURCHASE).then(spent).sum()
     return (
-        past.filter(before(as_of, WINDOW_DAYS))
-        .select(c.PRODUCT_ID, c.EVENT_TYPE, c.TIMESTAMP, c.PRICE, c.QUANTITY)
-        .join(listed, on=c.PRODUCT_ID, how="left")
+        history.table.with_columns(past.then(nw.col(name)).alias(name) for name in standing)
         .group_by(c.PRODUCT_ID)
-        .agg(*counts, settled(revenue).alias(f.REVENUE_30D))
+        .agg(
+            *counts,
+            past.then(nw.col(PURCHASES)).sum().alias(f.PURCHASES_ALL_TIME),
+            *(recent.then(nw.col(name)).sum().alias(name) for name in (PAID, UNPRICED_PIECES)),
+            nw.col(FIRST_EVENT).min(),
+            nw.col(LAST_PURCHASE).max(),
+            highest_of_latest(history.table, EVENT_PRICE, LAST_PRICED),
+        )
+        .filter(~nw.col(FIRST_EVENT).is_null())
     )
 
 
@@ -125,15 +142,17 @@ def _attributes() -> list[nw.Expr]:
 
 
 def _popularity() -> list[nw.Expr]:
-    at = {name: nw.col(name).fill_null(0) for name in WINDOWS.values()}
+    counts = (*WINDOWS.values(), f.PURCHASES_ALL_TIME)
+    at = {name: nw.col(name).fill_null(0).cast(nw.Int64) for name in counts}
+    unpriced = nw.col(UNPRICED_PIECES) * nw.col(c.PRICE)
+    revenue = nw.col(PAID).fill_null(0.0) + unpriced.fill_null(0.0)
     views, purchases = at[f.VIEWS_30D], at[f.PURCHASES_30D]
     trend = nw.when(views > 0).then(at[f.VIEWS_7D] / views)
     return [
         *at.values(),
-        nw.col(f.PURCHASES_ALL_TIME).fill_null(0),
         ratio(purchases, views).alias(f.CONVERSION_RATE),
         trend.otherwise(ratio(at[f.PURCHASES_7D], purchases)).alias(f.TRENDING_SCORE),
-        nw.col(f.REVENUE_30D).fill_null(0.0),
+        settled(revenue).alias(f.REVENUE_30D),
     ]
 
 

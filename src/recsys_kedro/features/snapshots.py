@@ -9,7 +9,8 @@ from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.portable import Table, utc
-from recsys_kedro.features.product import product_features
+from recsys_kedro.features.product import product_features_of
+from recsys_kedro.features.product_history import ProductHistory
 
 
 def snapshot_times(
@@ -37,21 +38,25 @@ def product_snapshots(
 ) -> Table:
     """One row per time and product known then, sorted by ``snapshot_time, product_id``.
 
-    The features are those of :func:`product_features` as of the snapshot's time, without the
-    name. A row at time t may use the latest snapshot at or before t.
+    The features are those of ``product_features`` as of the snapshot's time, without the name.
+    A row at time t may use the latest snapshot at or before t.
 
     Raises:
         ValueError: if ``times`` is empty or a time has no time zone.
     """
-    if not times:
-        msg = "product_snapshots: no times; give at least one (a cut, or as_of)."
-        raise ValueError(msg)
-    parts = [
-        product_features(events, products, time, options)
-        .drop(c.NAME)
-        .with_columns(nw.lit(utc(time), nw.Datetime("us", "UTC")).alias(f.SNAPSHOT_TIME))
-        for time in times
-    ]
-    table = nw.concat(parts)
-    features = [name for name in table.collect_schema().names() if name != f.SNAPSHOT_TIME]
-    return table.select(f.SNAPSHOT_TIME, *features).sort(f.SNAPSHOT_TIME, c.PRODUCT_ID)
+    history = ProductHistory.of(events, times)
+    parts = [product_snapshot(history, products, time, options) for time in times]
+    return nw.concat(parts).sort(f.SNAPSHOT_TIME, c.PRODUCT_ID)
+
+
+def product_snapshot(
+    history: ProductHistory, products: Table, time: datetime, options: FeatureOptions
+) -> Table:
+    """The snapshot of one of the times of ``history``, sorted by ``product_id``.
+
+    Raises:
+        ValueError: if ``time`` has no time zone or is not one of them.
+    """
+    table = product_features_of(history, products, time, options).drop(c.NAME)
+    taken = nw.lit(utc(time), nw.Datetime("us", "UTC")).alias(f.SNAPSHOT_TIME)
+    return table.select(taken, nw.all())

@@ -2,16 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 import yaml
+from polars.io.plugins import register_io_source
+from polars.testing import assert_frame_equal
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features import schemas
 from recsys_kedro.features.options import FeatureOptions
-from recsys_kedro.pipelines.feature_engineering import create_pipeline
+from recsys_kedro.pipelines.feature_engineering import create_pipeline, nodes
 from recsys_kedro.pipelines.feature_engineering.nodes import (
     build_product_features,
     build_product_snapshots,
@@ -24,7 +27,7 @@ from recsys_kedro.splits import SplitOptions, TimeSplit
 OPTIONS = FeatureOptions()
 CONF = Path(__file__).parents[3] / "conf" / "base"
 DAY = timedelta(days=1)
-START = datetime(2025, 1, 1, 9, tzinfo=UTC)
+START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def empty(schema, **columns):
@@ -107,6 +110,48 @@ def test_lazy_tables_give_the_same(tables, split):
     lazy = [table.lazy() for table in tables]
     eager = build_user_features(*tables, split, OPTIONS)
     assert build_user_features(*lazy, split, OPTIONS).equals(eager)
+
+
+def test_as_of_may_be_of_any_zone(tables, split):
+    events, products, _ = tables
+    eastern = split.model_copy(update={"as_of": split.as_of.astimezone(ZoneInfo("Asia/Tokyo"))})
+    for build in (build_product_features, build_product_snapshots):
+        expected = build(events, products, split, OPTIONS)
+        assert_frame_equal(build(events, products, eastern, OPTIONS), expected)
+
+
+@pytest.fixture
+def passes_over(tables, split):
+    """How often the events are read, and the snapshots that came of it."""
+
+    def passes(**options):
+        read = []
+
+        def rows(columns, predicate, n_rows, batch_size):
+            read.append(batch_size)
+            chosen = tables[0] if predicate is None else tables[0].filter(predicate)
+            yield chosen if columns is None else chosen.select(columns)
+
+        events = register_io_source(rows, schema=tables[0].schema)
+        table = build_product_snapshots(events, tables[1], split, FeatureOptions(**options))
+        return len(read), table
+
+    return passes
+
+
+def test_more_snapshots_take_no_more_passes_over_the_events(passes_over):
+    few, one = passes_over(snapshots=1)
+    many, all_of_them = passes_over(snapshot_every_days=1)
+    assert all_of_them[f.SNAPSHOT_TIME].n_unique() > 10 * one[f.SNAPSHOT_TIME].n_unique()
+    assert many == few
+
+
+def test_a_pass_is_over_as_many_events_as_fit_the_memory(passes_over, monkeypatch):
+    once, expected = passes_over()
+    monkeypatch.setattr(nodes, "EVENTS_AT_ONCE", 20)
+    thrice, table = passes_over()
+    assert thrice == once + 2
+    assert_frame_equal(table, expected)
 
 
 def test_every_output_has_a_catalog_entry_and_every_parameter_an_option():
