@@ -38,8 +38,9 @@ help:
 run: $(STAMP) ## data to served model: the whole pipeline. ARGS="--env=simulated" for another shop
 	$(BIN)/kedro run $(ARGS)
 
+# Small models gain nothing by threads, and threads that wait for a core spin.
 test: check ## everything that has to hold before a commit
-	KEDRO_ENV=test $(BIN)/pytest $(ARGS)
+	KEDRO_ENV=test OMP_NUM_THREADS=1 $(BIN)/pytest $(ARGS)
 
 test-slow: $(STAMP) ## the tests that take minutes
 	$(BIN)/pytest -m slow tests $(ARGS)
