@@ -189,6 +189,8 @@ def plot(rows: list[dict[str, Any]], slopes: dict[str, float], path: Path) -> No
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         for stage, colour in COLOURS.items():
             own = [row for row in rows if row["stage"] == stage]
+            if not own:
+                continue
             slope = slopes.get(f"slope_{stage}_{key}")
             label = stage if slope is None else f"{stage}, slope {slope:.2f}"
             axes.plot([row["events"] for row in own], [row[key] for row in own], "o-",

@@ -86,7 +86,14 @@ def ease_weights(matrix: sparse.csr_matrix, l2: float) -> NDArray[np.float32]:
     """
     gram = torch.from_numpy((matrix.T @ matrix).toarray().astype(np.float32, copy=False))
     gram.diagonal().add_(l2)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    inverse = inverse_of(gram)
     weights = inverse.div_(-inverse.diagonal().clone())
     weights.fill_diagonal_(0)
     return weights.contiguous().numpy()  # LAPACK leaves columns first: slow to take rows of
+
+
+def inverse_of(gram_PP: torch.Tensor) -> torch.Tensor:
+    """(P, P) the inverse of a positive definite matrix, which is overwritten."""
+    factor_PP = torch.linalg.cholesky(gram_PP)
+    # Many right-hand sides keep all cores busy, where LAPACK's own inverse waits for one.
+    return torch.cholesky_solve(torch.eye(len(gram_PP), out=gram_PP), factor_PP)

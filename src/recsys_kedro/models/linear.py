@@ -29,6 +29,7 @@ from recsys_kedro import columns as c
 from recsys_kedro.features.encoding import WORD
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions
+from recsys_kedro.models.ease import inverse_of
 from recsys_kedro.models.interactions import Decay, interaction_matrix, step_history_matrix
 from recsys_kedro.models.item_knn import PRODUCTS_AT_ONCE
 from recsys_kedro.options import Options
@@ -167,10 +168,8 @@ def linear_weights(
         gram_PP += torch.from_numpy(steps.prefixes_together().toarray())
         target_PP += torch.from_numpy(steps.prefix_and_next().toarray())
     gram_PP.diagonal().add_(options.l2)
-    # Many right-hand sides keep all cores busy, where LAPACK's own inverse waits for one.
-    factor_PP = torch.linalg.cholesky(gram_PP)
-    inverse_PP = torch.cholesky_solve(torch.eye(len(gram_PP), out=gram_PP), factor_PP)
-    del gram_PP, factor_PP
+    inverse_PP = inverse_of(gram_PP)
+    del gram_PP
     weights_PP = inverse_PP @ target_PP
     del target_PP
     inverse_PP *= weights_PP.diagonal() / inverse_PP.diagonal()
