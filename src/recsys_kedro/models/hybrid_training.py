@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
@@ -21,6 +21,7 @@ from recsys_kedro.models.hybrid import Hybrid, HybridOptions, Retrieved
 from recsys_kedro.models.hybrid_batches import Batch, BatchMaker, EventArrays
 from recsys_kedro.models.hybrid_encoders import HybridEncoders
 from recsys_kedro.models.network import HybridNetwork, ProductTensors, Sizes, rows_of
+from recsys_kedro.models.ranking_losses import lambda_rank, listwise_softmax
 from recsys_kedro.models.training import SCORE, Task, choose_device, train, train_in_processes
 from recsys_kedro.models.warm_start import keep_weights, take_up_weights
 from recsys_kedro.queries import Queries
@@ -209,10 +210,11 @@ def _numbers_by_time(
 
 
 def losses(model: Hybrid, batch: Batch) -> Mapping[str, Tensor]:
-    """Listwise softmax over candidates, of all and of new products; sampled softmax of retrieval.
+    """Ranking of all and of new products, and sampled softmax of retrieval.
 
-    The two ranking losses are the two tasks. Retrieval subtracts each product's log expected
-    count among the shared negatives, and never counts what the user has already taken.
+    The two ranking losses are the two tasks; each is a listwise softmax, which teaches the whole
+    list, and a LambdaRank loss, which teaches its top. Retrieval subtracts each product's log
+    expected count among the shared negatives, and never counts what the user has already taken.
     """
     network, options = model.network, model.options
     products = model.products._replace(numbers=batch.numbers)
@@ -222,28 +224,19 @@ def losses(model: Hybrid, batch: Batch) -> Mapping[str, Tensor]:
     score_BC = network.rank(users, rows_of(vector_U2D, batch.candidate), batch.pair).float()
     index_R = batch.distinct[batch.retrieved]
     logit_BR = network.retrieve(users, rows_of(vector_U2D, batch.retrieved), index_R).float()
-    new_BC = batch.valid & ~batch.taken
+
+    def ranking(valid_BC: Tensor) -> Tensor:
+        whole = listwise_softmax(score_BC, batch.label, valid_BC)
+        return whole + options.top_weight * lambda_rank(
+            score_BC, batch.label, valid_BC, options.top
+        )
+
     return {
-        "all": listwise_softmax(score_BC, batch.label, batch.valid),
-        "new": options.new_weight * listwise_softmax(score_BC, batch.label, new_BC),
+        "all": ranking(batch.valid),
+        "new": options.new_weight * ranking(batch.valid & ~batch.taken),
         "retrieval": options.retrieval_weight
         * listwise_softmax(logit_BR - batch.log_count, batch.wanted, ~batch.forbidden),
     }
-
-
-def listwise_softmax(score_BC: Tensor, label_BC: Tensor, valid_BC: Tensor) -> Tensor:
-    """The mean negative log-probability of what was taken, over lists that have any.
-
-    Cao et al. (2007), "Learning to rank: from pairwise approach to listwise approach" (ListNet,
-    top one), with the label's mass spread evenly over the products taken.
-    """
-    label_BC = (label_BC & valid_BC).float()
-    log_probability_BC = nn.functional.log_softmax(
-        score_BC.masked_fill(~valid_BC, torch.finfo(score_BC.dtype).min), dim=1
-    )
-    taken_B = label_BC.sum(dim=1)
-    loss_B = -(log_probability_BC * label_BC).sum(dim=1) / taken_B.clamp(min=1)
-    return loss_B.sum() / (taken_B > 0).sum().clamp(min=1)
 
 
 def _validator(model: Hybrid, validation: Validation) -> Callable[[], Mapping[str, float]]:
