@@ -10,13 +10,14 @@ module is imported, since ``prometheus_client`` chooses how to count when it is 
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from recsys_kedro.serving.requests import RecommendationAnswer
 
@@ -206,8 +207,30 @@ class Telemetry:
                     # These two of prometheus_client have no types.
                     mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
         everybody = CollectorRegistry()
-        MultiProcessCollector(everybody, str(self._folder))  # type: ignore[no-untyped-call]
+        everybody.register(_OfAllWorkers(self._folder))
         return everybody
+
+
+class _OfAllWorkers(Collector):
+    """The sums over the workers' files.
+
+    ``MultiProcessCollector`` fails on a file that a worker is just making: it is empty at first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(path) for path in self._folder.glob("*.db") if _is_begun(path)]
+        sums: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        return sums
+
+
+def _is_begun(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # of a worker that has died
+        return False
 
 
 def _outcome(answer: RecommendationAnswer) -> str:
