@@ -82,7 +82,7 @@ def test_old_steps_fade(make, cut):
 
 
 @pytest.mark.parametrize("cells", [50, 2**24])
-def test_sums_over_all_prefixes(make, random_taken, cut, monkeypatch, cells):
+def test_sums_over_all_prefixes(random_taken, cut, monkeypatch, cells):
     monkeypatch.setattr(linear, "CELLS_AT_ONCE", cells)
     monkeypatch.setattr(linear, "LEAST_WEIGHT", 1e-9)
     vocabulary, decay = Vocabulary.fit(random_taken[c.PRODUCT_ID]), Decay(cut, 20)
