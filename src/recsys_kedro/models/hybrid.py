@@ -55,7 +55,6 @@ class HybridOptions(Options):
     list_size: int = Field(96, ge=2, description="products ranked per training list")
     new_weight: float = Field(1.0, ge=0, description="loss of ranking new products, against all")
     top_weight: float = Field(1.0, ge=0, description="loss of a list's top, against all of it")
-    top: int = Field(20, ge=1, description="ranks that count as the top of a list")
     retrieval_weight: float = Field(0.1, ge=0, description="loss of retrieval, against ranking")
     retrieval_negatives: int = Field(256, ge=1, description="products that a batch shares")
     negatives: NegativeOptions = NegativeOptions()

@@ -35,6 +35,7 @@ from recsys_kedro.vocabulary import Vocabulary
 HybridType = TypeVar("HybridType", bound=Hybrid)
 
 METRIC_PLACES = 10
+TOP = 20  # ranks of a list whose order LambdaRank's loss teaches
 
 
 def fit_hybrid(
@@ -227,9 +228,7 @@ def losses(model: Hybrid, batch: Batch) -> Mapping[str, Tensor]:
 
     def ranking(valid_BC: Tensor) -> Tensor:
         whole = listwise_softmax(score_BC, batch.label, valid_BC)
-        return whole + options.top_weight * lambda_rank(
-            score_BC, batch.label, valid_BC, options.top
-        )
+        return whole + options.top_weight * lambda_rank(score_BC, batch.label, valid_BC, TOP)
 
     return {
         "all": ranking(batch.valid),

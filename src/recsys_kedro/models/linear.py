@@ -58,7 +58,7 @@ class LinearWeightOptions(Options):
     )
     kept: int = Field(200, ge=1, description="strongest weights kept per recommended product")
     max_products: int = Field(
-        15_000, ge=0, description="more are too many: P products need 16 * P**2 bytes, P**3 work"
+        15_000, ge=0, description="more are too many: P products need 36 * P**2 bytes, P**3 work"
     )
 
 

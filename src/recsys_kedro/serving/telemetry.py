@@ -204,7 +204,7 @@ class Telemetry:
         for pid in {int(path.stem.rsplit("_", 1)[1]) for path in self._folder.glob("gauge_*.db")}:
             if not _is_alive(pid):
                 with suppress(FileNotFoundError):  # another thread or worker was faster
-                    # These two of prometheus_client have no types.
+                    # prometheus_client has no types here, nor for `merge` below.
                     mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
         everybody = CollectorRegistry()
         everybody.register(_OfAllWorkers(self._folder))
