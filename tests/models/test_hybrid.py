@@ -50,6 +50,16 @@ def test_same_seed_same_losses_and_lists(data, model, queries):
     assert model.epochs[1]["loss_all"] < model.epochs[0]["loss_all"]
 
 
+def test_each_part_of_the_loss_has_its_weight(data):
+    def losses_of(**weights):
+        options = HybridOptions.model_validate(SMALL | {"training": {"epochs": 1}} | weights)
+        return Hybrid.fit(data, options, SEED).epochs[0]
+
+    both, softmax = losses_of(top_weight=1.0, new_weight=0.0), losses_of(top_weight=0.0)
+    assert both["loss_all"] > 1.1 * softmax["loss_all"]
+    assert both["loss_new"] == 0 < softmax["loss_new"]
+
+
 def test_another_future_leaves_no_trace(
     shop, shop_events, shop_snapshots, shop_split, build_shop_lists, model, queries
 ):
