@@ -78,7 +78,7 @@ def measure(events: int, asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     shop = SizedShop(asked.folder / str(events), events)
     if not (shop.folder / "01_raw" / "users.parquet").is_file():
         yield stage_in_own_process(SIMULATION, shop)
-    sampling = {"window_queries": asked.window_queries, "scorers": {"linear": {"max_products": 0}}}
+    sampling = {"window_queries": asked.window_queries, "scorers": {"linear": None}}
     inference = {"partitions": max(shop.users // asked.users_served, 1)}
     parameters = {"sampling": sampling, "inference": inference}
     shop.write_environment(report.ROOT / "conf" / "base", parameters)

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from scipy import sparse
 
 from recsys_kedro.models.ease import EASE, EASEOptions, ease_weights
@@ -33,6 +32,14 @@ def test_scores_are_the_history_times_the_weights(events, make_events, make_data
     np.testing.assert_allclose(model.score_catalogue(asked)[0], 0.5**2 * model.weights[0])
 
 
-def test_too_many_products_are_refused_before_any_work(events, make_data):
-    with pytest.raises(ValueError, match=r"4 products .* max_products \(3\).*leave ease out"):
-        EASE.fit(make_data(events), EASEOptions(max_products=3), seed=0)
+def test_of_too_many_products_the_most_taken_are_read_and_scored(make_events, make_data, ask):
+    rows = [(user, product, 20) for user in ("ann", "ben") for product in ("a", "c")]
+    events = make_events(*rows, ("ann", "b", 20), ("ann", "d", 20))
+    options = EASEOptions(l2=1, max_products=2, own_weight=0, half_life_days=None)
+    model = EASE.fit(make_data(events), options, seed=0)
+    small = events.filter(events["product_id"].is_in(["a", "c"]))
+    alone = EASE.fit(make_data(small), options, seed=0)
+    found = model.score_catalogue(ask(make_events(("dan", "a", 20), ("dan", "b", 20)), "dan"))[0]
+    expected = alone.score_catalogue(ask(make_events(("dan", "a", 20)), "dan"))[0]
+    assert expected[1] > 0
+    np.testing.assert_allclose(found, [expected[0], 0, expected[1], 0])

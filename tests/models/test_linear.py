@@ -77,8 +77,9 @@ def test_old_steps_fade(make, cut):
     events = make(("ann", "a", 1), ("ann", "b", 80))
     (steps,) = steps_of(events, Vocabulary.fit("ab"), 0.5, Decay(cut, 10))
     # Half after ten days, so a quarter after twenty.
-    np.testing.assert_allclose(steps.prefix_and_next().toarray(), [[0, 0.25], [0, 0]])
-    np.testing.assert_allclose(steps.prefixes_together().toarray(), [[0.25, 0], [0, 0]])
+    both = np.arange(2)
+    np.testing.assert_allclose(steps.prefix_and_next(both).toarray(), [[0, 0.25], [0, 0]])
+    np.testing.assert_allclose(steps.prefixes_together(both).toarray(), [[0.25, 0], [0, 0]])
 
 
 @pytest.mark.parametrize("cells", [50, 2**24])
@@ -98,9 +99,9 @@ def test_sums_over_all_prefixes(random_taken, cut, monkeypatch, cells):
             prefix = 0.8 * prefix + taken
     pieces = list(steps_of(random_taken, vocabulary, 0.8, decay))
     assert len(pieces) > 3 if cells == 50 else len(pieces) == 1
-    found = sum(piece.prefixes_together().toarray() for piece in pieces)
+    found = sum(piece.prefixes_together(np.arange(8)).toarray() for piece in pieces)
     np.testing.assert_allclose(found, together, rtol=1e-4, atol=1e-6)
-    found = sum(piece.prefix_and_next().toarray() for piece in pieces)
+    found = sum(piece.prefix_and_next(np.arange(8)).toarray() for piece in pieces)
     np.testing.assert_allclose(found, following, rtol=1e-4, atol=1e-6)
 
 
@@ -123,7 +124,8 @@ def random_taken(make):
     return make(*((f"u{user}", f"p{product}", at) for user, product, at in zip(*rows, strict=True)))
 
 
-def test_weights_are_the_ridge_guess_from_the_other_products(random_taken, cut):
+@pytest.mark.parametrize("most", [8, 6])  # of 8 products predict all, or the 5 most taken
+def test_weights_are_the_ridge_guess_from_the_other_inputs(random_taken, cut, most):
     vocabulary = Vocabulary.fit(random_taken[c.PRODUCT_ID])
     products = pl.DataFrame(
         {
@@ -137,7 +139,11 @@ def test_weights_are_the_ridge_guess_from_the_other_products(random_taken, cut):
         schema_overrides=dict.fromkeys(LABELS, pl.String) | {c.CREATED_AT: UTC_TIME},
     )
     options = LinearWeightOptions(
-        l2=5, content_weight=2, learning_half_life_days=None, prefix_decay=0.8
+        l2=5,
+        content_weight=2,
+        learning_half_life_days=None,
+        prefix_decay=0.8,
+        max_products=most,
     )
     found = linear_weights(random_taken, products, vocabulary, cut, options).toarray()
     users = random_taken[c.USER_ID].unique().to_list()
@@ -152,12 +158,29 @@ def test_weights_are_the_ridge_guess_from_the_other_products(random_taken, cut):
     content = 2**0.5 * content_matrix(products, vocabulary).toarray().T
     given = np.concatenate([taken, steps.prefix_SP.toarray(), content])
     wanted = np.concatenate([taken, steps.taken_SP.toarray(), content])
+    inputs = np.argsort(-taken.sum(axis=0), kind="stable")[: {8: 8, 6: 5}[most]]
     for product in range(8):
-        others = np.delete(np.arange(8), product)
-        gram = given[:, others].T @ given[:, others] + 5 * np.eye(7)
+        others = inputs[inputs != product]
+        gram = given[:, others].T @ given[:, others] + 5 * np.eye(len(others))
         ridge = np.linalg.solve(gram, given[:, others].T @ wanted[:, product])
-        np.testing.assert_allclose(found[others, product], ridge.clip(min=0), atol=1e-4)
-        assert found[product, product] == 0
+        expected = np.zeros(8)
+        expected[others] = ridge.clip(min=0)
+        np.testing.assert_allclose(found[:, product], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("products", "inputs"), [(0, 0), (10, 10), (40, 5), (10_000, 1)])
+def test_more_products_have_fewer_inputs_for_the_same_work(products, inputs):
+    assert LinearWeightOptions(max_products=10).inputs(products) == inputs
+
+
+def test_blocks_of_columns_make_no_difference(random_taken, cut, monkeypatch):
+    options = PLAIN.model_copy(update={"max_products": 7})
+    vocabulary, products = Vocabulary.fit(random_taken[c.PRODUCT_ID]), table(name=["x"] * 4)
+    whole = linear_weights(random_taken, products, vocabulary, cut, options).toarray()
+    monkeypatch.setattr(linear, "PRODUCTS_AT_ONCE", 3)
+    parts = linear_weights(random_taken, products, vocabulary, cut, options).toarray()
+    assert (whole > 0).any(axis=0).all()
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
 
 
 def test_what_follows_is_told_from_what_precedes(make, cut):
@@ -220,9 +243,3 @@ def test_scores_are_the_steps_back_times_the_weights(make, make_data, ask):
     asked = ask(make(("dan", "b", 1), ("dan", "a", 7), ("dan", "c", 7)), "dan")
     expected = np.array([1, 0.5, 1]) @ model.weights.toarray()
     np.testing.assert_allclose(model.score_catalogue(asked)[0], expected, rtol=1e-5)
-
-
-def test_too_many_products_are_refused_before_any_work(events, make_data):
-    options = LinearOptions(weights=LinearWeightOptions(max_products=3))
-    with pytest.raises(ValueError, match=r"4 products .*max_products \(3\).*leave linear out"):
-        Linear.fit(make_data(events), options, seed=0)

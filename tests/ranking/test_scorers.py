@@ -29,9 +29,7 @@ TABLE = pl.DataFrame(
 )
 
 
-def with_linear(**options):
-    linear = OPTIONS.linear.model_copy(update=options)
-    return OPTIONS.model_copy(update={"linear": linear})
+WITHOUT_LINEAR = OPTIONS.model_copy(update={"linear": None})
 
 
 @pytest.fixture
@@ -93,9 +91,9 @@ def test_scores_of_the_catalogue(make_events, fit, ask):
         np.testing.assert_allclose(found, weights[0] + decay * weights[1], rtol=1e-6)
 
 
-def test_many_products_have_no_linear_model(make_events, fit, ask):
+def test_the_linear_model_can_be_left_out(make_events, fit, ask):
     events = make_events(("ann", "a", 80), ("ann", "b", 80))
-    scorers = fit(events, with_linear(max_products=2))
+    scorers = fit(events, WITHOUT_LINEAR)
     assert scorers.linear is None
     assert not any(
         "linear" in name for name in scorers.catalogue_scores(ask(events, "ann"), PRODUCTS)
@@ -117,17 +115,17 @@ def test_only_the_past_is_seen(random_events, fit, day):
         assert (seen.neighbours[behaviour] != all_.neighbours[behaviour]).nnz == 0
 
 
-@pytest.mark.parametrize("most", [0, 10])
-def test_save_and_load(make_events, fit, ask, tmp_path, most):
+@pytest.mark.parametrize("options", [OPTIONS, WITHOUT_LINEAR])
+def test_save_and_load(make_events, fit, ask, tmp_path, options):
     events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90, c.CLICK))
-    scorers = fit(events, with_linear(max_products=most))
+    scorers = fit(events, options)
     scorers.save(tmp_path / "scorers.safetensors")
     loaded = Scorers.load(tmp_path / "scorers.safetensors")
     plain = replace(scorers, neighbours={}, linear=None, popularity=0, repeat_rate=0, users=0)
     assert plain == replace(
         loaded, neighbours={}, linear=None, popularity=0, repeat_rate=0, users=0
     )
-    assert (loaded.linear is None) == (most == 0)
+    assert (loaded.linear is None) == (options is WITHOUT_LINEAR)
     queries = ask(events, "ann", "ben")
     expected = scorers.catalogue_scores(queries, PRODUCTS)
     scores = loaded.catalogue_scores(queries, PRODUCTS)

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions, learning_matrix
+from recsys_kedro.models.interactions import most_taken
 
 
 class EASEOptions(HistoryOptions):
@@ -22,7 +23,7 @@ class EASEOptions(HistoryOptions):
 
     l2: float = Field(200, ge=1, description="added to the diagonal of the Gram matrix")
     max_products: int = Field(
-        20_000, ge=1, description="refuse more: P products need 16 * P**2 bytes and P**3 work"
+        20_000, ge=1, description="of more, only the most taken are read and scored"
     )
 
 
@@ -31,48 +32,44 @@ class EASE(HistoryModel):
     """Scores products by ``history @ weights``.
 
     Attributes:
-        weights: (P, P) see :func:`ease_weights`.
+        weights: (H, H) see :func:`ease_weights`.
+        input_H: the products that are read and scored, ascending: all, or of many the most taken.
     """
 
     name = "ease"
     options_type = EASEOptions
 
     weights: NDArray[np.float32]
+    input_H: NDArray[np.int64]
 
     @classmethod
     def fit(cls, data: TrainingData, options: EASEOptions, seed: int) -> Self:
-        """See :meth:`Recommender.fit`; nothing is random.
-
-        Raises:
-            ValueError: if there are more than ``options.max_products`` products.
-        """
+        """See :meth:`Recommender.fit`; nothing is random."""
         parts = cls.shared_parts(data, options)
-        count = len(parts["vocabulary"])
-        if count > options.max_products:
-            msg = (
-                f"ease: {count:,} products are more than max_products ({options.max_products:,}); "
-                f"their weights alone are {4 * count**2 / 2**30:.1f} GiB. Raise max_products in "
-                "models.ease, or leave ease out of the models that are run."
-            )
-            raise ValueError(msg)
-        matrix = learning_matrix(data, parts["vocabulary"], options)
-        return cls(**parts, weights=ease_weights(matrix, options.l2))
+        taken_UP = learning_matrix(data, parts["vocabulary"], options)
+        input_H = most_taken(taken_UP, options.max_products)
+        weights = ease_weights(taken_UP[:, input_H], options.l2)
+        return cls(**parts, weights=weights, input_H=input_H)
 
     def from_history(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
         """See :meth:`HistoryModel.from_history`."""
-        scores: NDArray[np.float32] = history @ self.weights
+        scores = np.zeros(history.shape, np.float32)
+        scores[:, self.input_H] = history[:, self.input_H] @ self.weights
         return scores
 
     def save(self, folder: Path) -> None:
         """See :meth:`Recommender.save`."""
         super().save(folder)
         np.save(folder / "weights.npy", self.weights, allow_pickle=False)
+        np.save(folder / "inputs.npy", self.input_H, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """See :meth:`Recommender.load`."""
-        weights = np.load(folder / "weights.npy", allow_pickle=False)
-        return cls(**cls.load_parts(folder), weights=weights)
+        weights, input_H = (
+            np.load(folder / name, allow_pickle=False) for name in ("weights.npy", "inputs.npy")
+        )
+        return cls(**cls.load_parts(folder), weights=weights, input_H=input_H)
 
 
 def ease_weights(matrix: sparse.csr_matrix, l2: float) -> NDArray[np.float32]:
@@ -94,6 +91,5 @@ def ease_weights(matrix: sparse.csr_matrix, l2: float) -> NDArray[np.float32]:
 
 def inverse_of(gram_PP: torch.Tensor) -> torch.Tensor:
     """(P, P) the inverse of a positive definite matrix, which is overwritten."""
-    factor_PP = torch.linalg.cholesky(gram_PP)
-    # Many right-hand sides keep all cores busy, where LAPACK's own inverse waits for one.
-    return torch.cholesky_solve(torch.eye(len(gram_PP), out=gram_PP), factor_PP)
+    torch.linalg.cholesky(gram_PP, out=gram_PP)
+    return torch.cholesky_inverse(gram_PP, out=gram_PP)

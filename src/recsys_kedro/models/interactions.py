@@ -82,6 +82,17 @@ def interaction_matrix(
     return _csr(pairs[_WEIGHT].to_numpy(), row, column, (len(users), len(products)))
 
 
+def most_taken(taken: sparse.csr_matrix, count: int) -> NDArray[np.int64]:
+    """(count,) the columns with the largest sums, ascending; of equal ones the first.
+
+    Args:
+        taken: (U, P) see :func:`interaction_matrix`.
+        count: at most P.
+    """
+    total = np.asarray(taken.sum(axis=0)).ravel()
+    return np.sort(np.argsort(-total, kind="stable")[:count])
+
+
 def history_matrix(
     queries: Queries,
     vocabulary: Vocabulary,

@@ -1,7 +1,8 @@
 """A linear model of what is taken next, in closed form: sets, order and content in one ridge.
 
-U users, P products, S steps, A attributes. A *step* is a time at which a user took something,
-with what the user took before it.
+U users, P products, H inputs, S steps, A attributes. A *step* is a time at which a user took
+something, with what the user took before it. The *inputs* are the products that predict: all, or
+of many the most taken. Every product is predicted.
 
 - H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019: a user's products
   predict each other, with a zero diagonal (EASE).
@@ -30,7 +31,12 @@ from recsys_kedro.features.encoding import WORD
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions
 from recsys_kedro.models.ease import inverse_of
-from recsys_kedro.models.interactions import Decay, interaction_matrix, step_history_matrix
+from recsys_kedro.models.interactions import (
+    Decay,
+    interaction_matrix,
+    most_taken,
+    step_history_matrix,
+)
 from recsys_kedro.models.item_knn import PRODUCTS_AT_ONCE
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
@@ -58,8 +64,15 @@ class LinearWeightOptions(Options):
     )
     kept: int = Field(200, ge=1, description="strongest weights kept per recommended product")
     max_products: int = Field(
-        15_000, ge=0, description="more are too many: P products need 36 * P**2 bytes, P**3 work"
+        15_000,
+        ge=1,
+        description="of more, only the most taken predict: so many that the work is not more",
     )
+
+    def inputs(self, products: int) -> int:
+        """How many of ``products`` predict: work grows with the square of them, times all."""
+        most = int((self.max_products**3 / max(products, 1)) ** 0.5)
+        return min(products, max(most, 1))
 
 
 class LinearOptions(HistoryOptions):
@@ -86,19 +99,8 @@ class Linear(HistoryModel):
 
     @classmethod
     def fit(cls, data: TrainingData, options: LinearOptions, seed: int) -> Self:
-        """See :meth:`Recommender.fit`; nothing is random.
-
-        Raises:
-            ValueError: if there are more than ``options.weights.max_products`` products.
-        """
+        """See :meth:`Recommender.fit`; nothing is random."""
         parts = cls.shared_parts(data, options)
-        count, most = len(parts["vocabulary"]), options.weights.max_products
-        if count > most:
-            msg = (
-                f"linear: {count:,} products are more than weights.max_products ({most:,}). Raise "
-                "it in models.linear, or leave linear out of the models that are run."
-            )
-            raise ValueError(msg)
         weights = linear_weights(
             data.targets(), data.products, parts["vocabulary"], data.cut, options.weights
         )
@@ -133,62 +135,81 @@ def linear_weights(
 ) -> sparse.csr_matrix:
     """(P, P) what a product in the history (row) says for each product taken next (column).
 
-    The strongest positive cells of the B that minimises, with a zero diagonal,
+    The strongest positive cells of the B (H, P) that minimises, with a zero diagonal,
 
-    ``|X B - X|^2 + |S B - T|^2 + w |A' B - A'|^2 + l2 |B|^2``
+    ``|X B - Y|^2 + |S B - T|^2 + w |A' B - C'|^2 + l2 |B|^2``
 
-    where X (U, P) holds what a user took, S (S, P) the fading prefix of each step and T (S, P)
-    what was taken at it, and A (P, A) the attributes of the products, see :func:`content_matrix`.
-    A cell of X fades with its age, a row of S and T counts as much as its age says. With
-    ``M = X'X + w A A'``, ``K = inv(M + S'S + l2 I)`` and ``Q = K (M + S'T)`` it is
-    ``B = Q - K diag(diag(Q) / diag(K))``; without S and A it is EASE.
+    where Y (U, P) holds what a user took, T (S, P) what was taken at each step and C (P, A) the
+    attributes of the products, see :func:`content_matrix`; X (U, H) and A (H, A) are their parts
+    of the inputs, and S (S, H) holds the fading prefix of each step. A cell of Y fades with its
+    age, a row of S and T counts as much as its age says. With
+    ``K = inv(X'X + w A A' + S'S + l2 I)`` and ``Q = K (X'Y + w A C' + S'T)`` it is
+    ``B = Q - K diag(diag(Q) / diag(K))`` for the products that are inputs, and Q for the others;
+    without S and A it is EASE. Rows of other products are 0.
 
     Args:
         taken: target events before ``as_of``.
         products: the products' table; what is created later or unknown is left out.
         vocabulary: the P products.
         as_of: UTC.
-        options: penalties, decays and how many cells are kept.
+        options: penalties, decays, how many inputs there are and how many cells are kept.
     """
     half_life = options.learning_half_life_days
     decay = None if half_life is None else Decay(as_of, half_life)
     users = Vocabulary.fit(taken[c.USER_ID])
     weights = dict.fromkeys(taken[c.EVENT_TYPE].unique().to_list(), 1.0)
     taken_UP = interaction_matrix(taken, users, vocabulary, weights, decay)
-    alike_PP = taken_UP.T @ taken_UP
-    if options.content_weight > 0:
-        created = pl.col(c.CREATED_AT)
-        content_PA = content_matrix(
-            products.filter(created.is_null() | (created < as_of)), vocabulary
-        )
-        alike_PP = alike_PP + np.float32(options.content_weight) * (content_PA @ content_PA.T)
-    gram_PP = torch.from_numpy(alike_PP.toarray().astype(np.float32, copy=False))
-    target_PP = gram_PP.clone()
+    input_H = most_taken(taken_UP, options.inputs(len(vocabulary)))
+    created = pl.col(c.CREATED_AT)
+    known = products.filter(created.is_null() | (created < as_of))
+    content_PA = content_matrix(known, vocabulary) * np.float32(options.content_weight**0.5)
+    target_HP = _alike(taken_UP, content_PA, input_H)
+    gram_HH = target_HP[:, input_H]
     for steps in steps_of(taken, vocabulary, options.prefix_decay, decay):
-        gram_PP += torch.from_numpy(steps.prefixes_together().toarray())
-        target_PP += torch.from_numpy(steps.prefix_and_next().toarray())
-    gram_PP.diagonal().add_(options.l2)
-    inverse_PP = inverse_of(gram_PP)
-    del gram_PP
-    weights_PP = inverse_PP @ target_PP
-    del target_PP
-    inverse_PP *= weights_PP.diagonal() / inverse_PP.diagonal()
-    weights_PP -= inverse_PP
-    weights_PP.fill_diagonal_(0)
-    return _strongest(weights_PP, options.kept)
+        _add(steps.prefixes_together(input_H), gram_HH)
+        _add(steps.prefix_and_next(input_H), target_HP)
+    gram_HH.diagonal().add_(options.l2)
+    return _strongest(inverse_of(gram_HH), target_HP, input_H, options.kept)
 
 
-def _strongest(weights_PP: torch.Tensor, kept: int) -> sparse.csr_matrix:
-    """The largest positive weights of each column."""
-    products = len(weights_PP)
-    kept = min(kept, products)
+def _alike(
+    taken_UP: sparse.csr_matrix, content_PA: sparse.csr_matrix, input_H: NDArray[np.int64]
+) -> torch.Tensor:
+    """(H, P) X'Y + A C'."""
+    both_RP = sparse.vstack([taken_UP, content_PA.T], format="csr")
+    both_HR = both_RP[:, input_H].T.tocsr()
+    alike_HP = torch.zeros(len(input_H), both_RP.shape[1])
+    for start in range(0, len(input_H), PRODUCTS_AT_ONCE):  # the sparse product of all is large
+        rows = slice(start, start + PRODUCTS_AT_ONCE)
+        _add(both_HR[rows] @ both_RP, alike_HP[rows])
+    return alike_HP
+
+
+def _add(cells: sparse.csr_matrix, dense: torch.Tensor) -> None:
+    """Add them in place, some rows at a time: a dense copy of all would be large."""
+    for start in range(0, len(dense), PRODUCTS_AT_ONCE):
+        rows = slice(start, start + PRODUCTS_AT_ONCE)
+        dense[rows] += torch.from_numpy(cells[rows].toarray())
+
+
+def _strongest(
+    inverse_HH: torch.Tensor, target_HP: torch.Tensor, input_H: NDArray[np.int64], kept: int
+) -> sparse.csr_matrix:
+    """(P, P) the largest positive weights of each column; see :func:`linear_weights`."""
+    inputs, products = target_HP.shape
+    kept = min(kept, inputs)
     blocks = []
-    for columns in torch.split(weights_PP, PRODUCTS_AT_ONCE, dim=1):
-        value_CK, row_CK = columns.T.topk(kept, sorted=False)
-        start_C = torch.arange(len(value_CK) + 1) * kept
-        parts = (value_CK.clamp(min=0).flatten(), row_CK.flatten(), start_C)
-        shape = (len(value_CK), products)
-        blocks.append(sparse.csr_matrix(tuple(part.numpy() for part in parts), shape))
+    for start in range(0, products, PRODUCTS_AT_ONCE):
+        weight_HC = inverse_HH @ target_HP[:, start : start + PRODUCTS_AT_ONCE]
+        first, last = np.searchsorted(input_H, [start, start + PRODUCTS_AT_ONCE])
+        own, column = torch.arange(first, last), torch.from_numpy(input_H[first:last] - start)
+        share = weight_HC[own, column] / inverse_HH[own, own]
+        weight_HC[:, column] -= inverse_HH[:, first:last] * share
+        weight_HC[own, column] = 0
+        value_CK, row_CK = weight_HC.T.topk(kept, sorted=False)
+        start_C = np.arange(len(value_CK) + 1) * kept
+        parts = (value_CK.clamp(min=0).flatten().numpy(), input_H[row_CK.flatten().numpy()])
+        blocks.append(sparse.csr_matrix((*parts, start_C), (len(value_CK), products)))
     by_column = sparse.vstack(blocks, format="csr", dtype=np.float32)
     by_column.eliminate_zeros()
     by_row = by_column.T.tocsr()
@@ -237,22 +258,24 @@ class Steps(NamedTuple):
     onward_S: NDArray[np.float32]
     decay: float
 
-    def prefix_and_next(self) -> sparse.csr_matrix:
-        """(P, P) S'T: what was in a prefix (row) with what followed (column)."""
-        joint: sparse.csr_matrix = self.prefix_SP.T.tocsr() @ _scaled(self.taken_SP, self.weight_S)
+    def prefix_and_next(self, input_H: NDArray[np.int64]) -> sparse.csr_matrix:
+        """(H, P) S'T: what was in a prefix (row) with what followed (column)."""
+        prefix_HS = self.prefix_SP[:, input_H].T.tocsr()
+        joint: sparse.csr_matrix = prefix_HS @ _scaled(self.taken_SP, self.weight_S)
         return joint
 
-    def prefixes_together(self) -> sparse.csr_matrix:
-        """(P, P) S'S: what was in prefixes together.
+    def prefixes_together(self, input_H: NDArray[np.int64]) -> sparse.csr_matrix:
+        """(H, H) S'S: what was in prefixes together.
 
         Any two steps j < k of a user are together in every prefix after k, so the sum over those
         prefixes is a factor of the pair: what k has onward, times ``decay ** (k - j)``. Hence
         ``T' onward T + decay (S' onward T + T' onward S)``, with the steps' products and their
         prefixes multiplied once, where S'S multiplies every prefix by itself.
         """
-        onward_SP = _scaled(self.taken_SP, self.onward_S)
-        before = np.float32(self.decay) * (self.prefix_SP.T.tocsr() @ onward_SP)
-        joint: sparse.csr_matrix = before + before.T + self.taken_SP.T.tocsr() @ onward_SP
+        taken_SH = self.taken_SP[:, input_H]
+        onward_SH = _scaled(taken_SH, self.onward_S)
+        before = np.float32(self.decay) * (self.prefix_SP[:, input_H].T.tocsr() @ onward_SH)
+        joint: sparse.csr_matrix = before + before.T + taken_SH.T.tocsr() @ onward_SH
         return joint
 
 

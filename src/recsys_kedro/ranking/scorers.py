@@ -57,7 +57,9 @@ class ScorerOptions(Options):
         (30, 180), description="a short and a long memory of the user's own history, days"
     )
     neighbours: int = Field(200, ge=1, description="most similar products kept per product")
-    linear: LinearWeightOptions = LinearWeightOptions()
+    linear: LinearWeightOptions | None = Field(
+        LinearWeightOptions(), description="of the linear model; empty: there is none"
+    )
     linear_decays: tuple[float, float] = Field(
         (0.6, 0.9), description="a short and a long memory of the linear model, per step back"
     )
@@ -113,8 +115,8 @@ class Scorers:
         repeat_rate: (P,) share of its users who took the product in several sessions, smoothed.
         users: (P,) how many users took the product.
         neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
-        linear: (P, P) sparse weights of what was taken for what is taken next, or None where
-            there are too many products.
+        linear: (P, P) sparse weights of what was taken for what is taken next; None: there is no
+            linear model.
         half_lives_days: the short and the long memory.
         linear_decays: those of the linear model, per step back.
         weights: by behaviour, the weight of each event type.
@@ -255,7 +257,7 @@ def fit_scorers(
     takers = product_counts(pairs, vocabulary)
     repeaters = product_counts(pairs.filter(pl.col("sessions") > 1), vocabulary)
     linear = None
-    if len(vocabulary) <= options.linear.max_products:
+    if options.linear is not None:
         linear = linear_weights(taken, products, vocabulary, as_of, options.linear)
     return Scorers(
         as_of=as_of,
