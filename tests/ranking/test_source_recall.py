@@ -1,3 +1,4 @@
+import numpy as np
 import polars as pl
 import pytest
 
@@ -28,6 +29,21 @@ def test_own_history_and_trends_by_hand(make_events, make_snapshot, ask):
     assert found["trending"]["recall"] == pytest.approx(1 / 3)
     assert found["all"]["recall"] == pytest.approx(2 / 3)
     assert found["all"]["only"] is None
+
+
+def test_the_retrieval_of_a_model_is_a_source_of_its_own(make_events, make_snapshot, ask):
+    events = make_events(("ann", "a", 50), ("bob", "b", 99), ("eve", "c", 99))
+    options = CandidateOptions(linear=0, neighbours=0, retrieval=1, trending=0, category=0, new=0)
+    truth = truth_of(("ann", "a"), ("ann", "c"))
+    snapshot = make_snapshot(events)
+
+    def retrieval(queries):
+        return np.array([[3, 1, 2, 0]] * len(queries), np.float32)  # a is taken, so c
+
+    found = by_source(source_recalls(ask(events, "ann"), truth, snapshot, options, retrieval))
+    assert list(found) == ["history", "retrieval", "all"]
+    assert found["retrieval"] == pytest.approx({"candidates": 1, "recall": 1 / 2, "only": 1 / 2})
+    assert found["all"]["recall"] == 1
 
 
 def test_users_who_took_nothing_do_not_count(make_events, make_snapshot, ask):

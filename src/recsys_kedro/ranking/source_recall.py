@@ -3,7 +3,7 @@
 Q queries, P products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import numpy as np
@@ -20,6 +20,7 @@ from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.vocabulary import Vocabulary
 
+Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
@@ -51,24 +52,31 @@ def snapshot_at(
 
 
 def source_recalls(
-    queries: Queries, truth: pl.DataFrame, snapshot: Snapshot, options: CandidateOptions
+    queries: Queries,
+    truth: pl.DataFrame,
+    snapshot: Snapshot,
+    options: CandidateOptions,
+    retrieval: Callable[[Queries], Floats] | None = None,
 ) -> pl.DataFrame:
     """Recall of the candidates, of each source alone and of all together.
 
     One row per source, then ``all``: ``source``; ``candidates`` per query; ``recall``, the mean
     over users of the share of what they took that is among them; ``only``, the part of it that no
-    other source proposed (empty for ``all``). The model's own retrieval is not among the sources:
-    it needs a fitted model.
+    other source proposed (empty for ``all``).
 
     Args:
         queries: one per user of the truth, or more.
         truth: ``user_id, product_id`` taken after the queries, each pair once.
         snapshot: as of the queries' time, or before.
         options: quotas.
+        retrieval: (Q, P) what a fitted model's own retrieval makes of a batch; empty: it is not
+            among the sources.
     """
-    names = [name for name in SOURCES if name != RETRIEVAL and getattr(options, name)]
+    names = [name for name in SOURCES if getattr(options, name)]
+    if retrieval is None:
+        names = [name for name in names if name != RETRIEVAL]
     parts = []
-    for wanted, relevant, proposed in _batches(queries, truth, snapshot, options, names):
+    for wanted, relevant, proposed in _batches(queries, truth, snapshot, options, names, retrieval):
         every = np.sum(list(proposed.values()), axis=0)
         for name, mask in {**proposed, "all": every > 0}.items():
             alone = wanted & mask & (every == 1)
@@ -92,6 +100,7 @@ def _batches(
     snapshot: Snapshot,
     options: CandidateOptions,
     names: list[str],
+    retrieval: Callable[[Queries], Floats] | None,
 ) -> Iterator[tuple[Mask, NDArray[np.int64], dict[str, Mask]]]:
     """By batch: (Q, P) what was taken, (Q,) how many that are, and (Q, P) by source."""
     shelves = Shelves.of(snapshot, options.new_days)
@@ -106,11 +115,12 @@ def _batches(
         wanted[query[product >= 0], product[product >= 0]] = True
         scores = scorers.catalogue_scores(batch, vocabulary)
         taken = batch.seen(vocabulary, scorers.weights[TAKEN])
+        own = None if retrieval is None else retrieval(batch)
         proposed = {}
         for name in names:
             none = dict.fromkeys(SOURCES, 0)
             alone = options.model_copy(update={**none, name: getattr(options, name)})
-            found = propose(scores, shelves, taken, alone)
+            found = propose(scores, shelves, taken, alone, own)
             mask = np.zeros(wanted.shape, bool)
             mask[found.query, found.product] = True
             proposed[name] = mask[judged]
