@@ -7,6 +7,9 @@ from recsys_kedro.models.interactions import (
     EventWeights,
     history_matrix,
     interaction_matrix,
+    most_taken,
+    newest_steps,
+    ordered_steps,
     product_counts,
 )
 from recsys_kedro.vocabulary import Vocabulary
@@ -89,3 +92,41 @@ def test_a_target_event_weighs_one_and_a_return_nothing():
     weights = EventWeights(click=0.25).by_type([c.CLICK])
     assert weights[c.CLICK] == pytest.approx(1)
     assert c.RETURN not in weights
+
+
+def test_the_most_taken_are_in_order_of_the_columns(make_events):
+    events = make_events(("ann", "a", 1), ("ann", "c", 1), ("ben", "c", 1), ("ben", "b", 1))
+    matrix = interaction_matrix(events, USERS, VOCABULARY, PURCHASES)
+    assert most_taken(matrix, 1).tolist() == [2]
+    assert most_taken(matrix, 2).tolist() == [0, 2]  # of equal ones the first
+    assert most_taken(matrix, 9).tolist() == [0, 1, 2]
+
+
+def test_the_newest_steps_of_each_query(make_events, ask):
+    events = make_events(
+        ("ann", "a", 9), ("ann", "b", 5), ("ann", "c", 5), ("ann", "elsewhere", 4), ("ann", "a", 2),
+        ("ann", "b", 1, c.CLICK), ("ben", "b", 7),
+    )  # fmt: skip
+    queries = ask(events, "ann", "nobody", "ben")
+    row, product, step = newest_steps(queries, VOCABULARY, PURCHASES, longest=3)
+    assert row.tolist() == [0, 0, 0, 2]
+    assert product.tolist() == [1, 2, 0, 1]
+    assert step.tolist() == [1, 1, 0, 0]  # b and c in one basket; the unknown is no step
+    _, product, step = newest_steps(queries, VOCABULARY, PURCHASES, longest=9)
+    assert product.tolist() == [0, 1, 2, 0, 1]
+    assert step.tolist() == [2, 1, 1, 0, 0]
+
+
+def test_steps_in_the_order_of_users_and_times(make_events):
+    events = make_events(
+        ("ben", "b", 7), ("ann", "c", 5), ("ann", "a", 5), ("ann", "a", 5), ("ann", "a", 9),
+        ("ann", "elsewhere", 1),
+    )  # fmt: skip
+    steps = ordered_steps(events, VOCABULARY)
+    assert steps.product_E.tolist() == [0, 0, 2, 1]
+    assert steps.step_E.tolist() == [0, 1, 1, 2]
+    assert steps.start_S.tolist() == [0, 1, 3, 4]
+    assert steps.user_S.tolist() == [0, 0, 1]
+    assert (steps.time_S - steps.time_S.min()).dt.total_days().to_list() == [0, 4, 2]
+    none = ordered_steps(events.clear(), VOCABULARY)
+    assert [len(each) for each in none] == [0, 0, 1, 0, 0]

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
+from recsys_kedro.models.sequence_encoder import SequenceOptions
 from recsys_kedro.ranking.candidates import (
     HISTORY,
     NEW,
@@ -42,7 +43,10 @@ def ids(snapshot, candidates, query=0):
 def snapshot(random_events, random_features, make_snapshot):
     """Of 60 products the last ten are not known yet."""
     return make_snapshot(
-        random_events, random_features[:50], Vocabulary.fit(random_features[c.PRODUCT_ID])
+        random_events,
+        random_features[:50],
+        Vocabulary.fit(random_features[c.PRODUCT_ID]),
+        sequence=SequenceOptions(width=4, heads=1, longest=5, negatives=8, epochs=1),
     )
 
 

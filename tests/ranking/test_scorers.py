@@ -6,7 +6,9 @@ import pytest
 
 from recsys_kedro import columns as c
 from recsys_kedro import schemas
+from recsys_kedro.models.interactions import newest_steps
 from recsys_kedro.models.linear import LinearWeightOptions
+from recsys_kedro.models.sequence_encoder import SequenceOptions
 from recsys_kedro.ranking.scorers import (
     TAKEN,
     VISITED,
@@ -29,6 +31,8 @@ TABLE = pl.DataFrame(
 )
 
 
+SEQUENCE = SequenceOptions(width=4, heads=1, longest=3, negatives=2, batch_size=8, epochs=2)
+WITH_SEQUENCE = OPTIONS.model_copy(update={"sequence": SEQUENCE})
 WITHOUT_LINEAR = OPTIONS.model_copy(update={"linear": None})
 
 
@@ -104,27 +108,32 @@ def test_only_the_past_is_seen(random_events, fit, day):
     past = random_events.filter(random_events[c.TIMESTAMP] < day(50))
     assert past.height < random_events.height
     products = Vocabulary.fit(random_events[c.PRODUCT_ID])
-    seen, all_ = (fit(events, at=50, products=products) for events in (past, random_events))
+    seen, all_ = (
+        fit(events, WITH_SEQUENCE, at=50, products=products) for events in (past, random_events)
+    )
     assert seen.users.sum() > 0
     for name in ("popularity", "repeat_rate", "users"):
         np.testing.assert_array_equal(getattr(seen, name), getattr(all_, name))
     assert seen.linear is not None
     assert seen.linear.nnz > 0
     assert (seen.linear != all_.linear).nnz == 0
+    assert seen.sequence is not None
+    for name, array in seen.sequence.arrays().items():
+        np.testing.assert_array_equal(array, all_.sequence.arrays()[name])
     for behaviour in (TAKEN, VISITED):
         assert (seen.neighbours[behaviour] != all_.neighbours[behaviour]).nnz == 0
 
 
-@pytest.mark.parametrize("options", [OPTIONS, WITHOUT_LINEAR])
+@pytest.mark.parametrize("options", [OPTIONS, WITHOUT_LINEAR, WITH_SEQUENCE])
 def test_save_and_load(make_events, fit, ask, tmp_path, options):
     events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90, c.CLICK))
     scorers = fit(events, options)
     scorers.save(tmp_path / "scorers.safetensors")
     loaded = Scorers.load(tmp_path / "scorers.safetensors")
-    plain = replace(scorers, neighbours={}, linear=None, popularity=0, repeat_rate=0, users=0)
-    assert plain == replace(
-        loaded, neighbours={}, linear=None, popularity=0, repeat_rate=0, users=0
-    )
+    apart = {"neighbours": {}, "linear": None, "sequence": None}
+    apart |= dict.fromkeys(("popularity", "repeat_rate", "users"), 0)
+    plain = replace(scorers, **apart)
+    assert plain == replace(loaded, **apart)
     assert (loaded.linear is None) == (options is WITHOUT_LINEAR)
     queries = ask(events, "ann", "ben")
     expected = scorers.catalogue_scores(queries, PRODUCTS)
@@ -132,3 +141,14 @@ def test_save_and_load(make_events, fit, ask, tmp_path, options):
     assert scores.keys() == expected.keys()
     for name in scores:
         np.testing.assert_array_equal(scores[name].dense, expected[name].dense)
+
+
+def test_the_sequence_encoder_scores_what_was_taken(make_events, fit, ask):
+    events = make_events(("ann", "a", 80), ("ann", "b", 85), ("ben", "b", 90, c.CLICK))
+    scorers = fit(events, WITH_SEQUENCE)
+    queries = ask(events, "ann", "ben")
+    found = scorers.catalogue_scores(queries, PRODUCTS)["sequence_taken"]
+    past = newest_steps(queries, PRODUCTS, {c.PURCHASE: 1.0}, 3)
+    assert past.product_E.tolist() == [0, 1]  # the click was no purchase
+    np.testing.assert_array_equal(found.dense, scorers.sequence.lifts(past, 2))
+    assert not any("sequence" in name for name in fit(events).catalogue_scores(queries, PRODUCTS))

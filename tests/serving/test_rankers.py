@@ -9,6 +9,7 @@ from recsys_kedro import queries as asking
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.fitting import queries_at
 from recsys_kedro.models.base import TrainingData
+from recsys_kedro.models.ease import EASE, EASEOptions
 from recsys_kedro.models.registry import MODELS
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.reasons import NEWEST_READ
@@ -60,6 +61,21 @@ def test_every_baseline_ranks_as_it_recommends(
         if "history" in BASELINES[name]:
             assert {id_ for id_, s in zip(ids, sources, strict=True) if s == "history"} <= own
     assert found == BASELINES[name]
+
+
+def test_reasons_of_an_ease_that_reads_the_most_taken_only(
+    shop, shop_events, shop_split, catalogue
+):
+    data = TrainingData(
+        shop_events, shop.products, shop.users, shop_split.as_of, shop_split.target_event_types
+    )
+    model = EASE.fit(data, EASEOptions(max_products=5), 1)
+    ids = model.vocabulary.decode(model.input_H)
+    every = np.arange(len(catalogue))
+    support = ranker_of(model, catalogue).support(every, every)
+    read = catalogue.rows_of(ids.to_list())
+    np.testing.assert_array_equal(support[np.ix_(read, read)], model.weights)
+    assert np.count_nonzero(support) == np.count_nonzero(model.weights) > 0
 
 
 def test_rankings_of_the_hybrid_are_all_its_candidates_best_first(shop_model, queries, catalogue):

@@ -6,6 +6,7 @@ U users, P products, Q queries; rows and columns are vocabulary indices.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -130,14 +131,81 @@ def step_history_matrix(
     Rows and arguments as in :func:`history_matrix`.
     """
     used_E, weight_E = _used(queries, vocabulary, event_weights)
-    row_E, age_E = queries.rows[used_E], queries.age_days[used_E]
-    later_E = np.zeros(len(used_E), np.int64)
+    step_E = _steps_back(queries.rows[used_E], queries.age_days[used_E])
+    values = [weight_E * np.float32(decay) ** step_E for decay in decays]
+    return _stacked(queries, vocabulary, used_E, values)
+
+
+class StepsBack(NamedTuple):
+    """E past events of some queries, oldest first, with how many steps each lies back."""
+
+    row_E: NDArray[np.int64]
+    product_E: NDArray[np.int64]
+    step_E: NDArray[np.int64]
+
+
+def newest_steps(
+    queries: Queries, vocabulary: Vocabulary, event_weights: Mapping[str, float], longest: int
+) -> StepsBack:
+    """The newest ``longest`` used events of each query; steps as in :func:`step_history_matrix`."""
+    used_E, _ = _used(queries, vocabulary, event_weights)
+    row_E = queries.rows[used_E]
+    step_E = _steps_back(row_E, queries.age_days[used_E])
+    newest_E = np.searchsorted(row_E, row_E, "right") - np.arange(len(row_E)) <= longest
+    product_E = queries.products(vocabulary)[used_E]
+    return StepsBack(row_E[newest_E], product_E[newest_E], step_E[newest_E])
+
+
+def _steps_back(row_E: NDArray[np.int64], age_E: NDArray[np.float32]) -> NDArray[np.int64]:
+    later_E = np.zeros(len(row_E), np.int64)
     later_E[:-1] = (row_E[1:] == row_E[:-1]) & (age_E[1:] != age_E[:-1])
     left_E = np.cumsum(later_E[::-1])[::-1]  # changes of time from here to the end of all rows
     last_of_row_E = np.searchsorted(row_E, row_E, "right") - 1
-    step_E = left_E - left_E[last_of_row_E]
-    values = [weight_E * np.float32(decay) ** step_E for decay in decays]
-    return _stacked(queries, vocabulary, used_E, values)
+    steps: NDArray[np.int64] = left_E - left_E[last_of_row_E]
+    return steps
+
+
+class OrderedSteps(NamedTuple):
+    """S steps of users, in the order of users and times; a step is what was taken at one time.
+
+    Attributes:
+        product_E: (E,) what was taken, each product once a step.
+        step_E: (E,) at which step.
+        start_S: (S + 1,) step s took ``product_E[start_S[s]:start_S[s + 1]]``.
+        user_S: (S,) ascending numbers of the users.
+        time_S: (S,) UTC.
+    """
+
+    product_E: NDArray[np.int64]
+    step_E: NDArray[np.int64]
+    start_S: NDArray[np.int64]
+    user_S: NDArray[np.int64]
+    time_S: pl.Series
+
+
+def ordered_steps(taken: pl.DataFrame, vocabulary: Vocabulary) -> OrderedSteps:
+    """The steps of the target events ``taken``; products that are not known are left out."""
+    events = (
+        taken.lazy()
+        .select(c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID)
+        .unique()
+        .sort(c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID)
+        .collect()
+    )
+    product_E = vocabulary.encode(events[c.PRODUCT_ID])
+    events, product_E = events.filter(product_E >= 0), product_E[product_E >= 0]
+    step_E = events.select(pl.struct(c.USER_ID, c.TIMESTAMP).rle_id()).to_series()
+    steps = int(step_E[-1]) + 1 if len(step_E) else 0
+    start_S = np.searchsorted(step_E.to_numpy(), np.arange(steps + 1)).astype(np.int64)
+    first_E = pl.Series(start_S[:-1])
+    user_E = events[c.USER_ID].rle_id()
+    return OrderedSteps(
+        product_E,
+        step_E.to_numpy().astype(np.int64),
+        start_S,
+        user_E.gather(first_E).to_numpy().astype(np.int64),
+        events[c.TIMESTAMP].gather(first_E),
+    )
 
 
 def _used(

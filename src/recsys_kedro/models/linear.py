@@ -35,6 +35,7 @@ from recsys_kedro.models.interactions import (
     Decay,
     interaction_matrix,
     most_taken,
+    ordered_steps,
     step_history_matrix,
 )
 from recsys_kedro.models.item_knn import PRODUCTS_AT_ONCE
@@ -44,7 +45,6 @@ from recsys_kedro.ranges import ranges
 from recsys_kedro.vocabulary import Vocabulary
 
 ATTRIBUTE = "attribute"
-_WEIGHT = "weight"
 LEAST_WEIGHT = 0.01  # a prefix is read back to where a step weighs less
 CELLS_AT_ONCE = 2**24  # of prefixes, while their products with each other are summed
 
@@ -294,23 +294,13 @@ def steps_of(
         prefix_decay: what a step of a prefix weighs against the step after it.
         decay: what a step weighs, by its age.
     """
-    factor = pl.lit(1.0) if decay is None else decay.factor()
-    events = (
-        taken.lazy()
-        .select(c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID)
-        .unique()
-        .sort(c.USER_ID, c.TIMESTAMP, c.PRODUCT_ID)
-        .with_columns(factor.alias(_WEIGHT))
-        .collect()
-    )
-    product_E = vocabulary.encode(events[c.PRODUCT_ID])
-    events, product_E = events.filter(product_E >= 0), product_E[product_E >= 0]
-    if events.is_empty():
+    product_E, step_E, start_S, user_S, time_S = ordered_steps(taken, vocabulary)
+    if len(product_E) == 0:
         return
-    step_E = events.select(pl.struct(c.USER_ID, c.TIMESTAMP).rle_id()).to_series().to_numpy()
-    start_S = np.searchsorted(step_E, np.arange(int(step_E[-1]) + 2))
-    user_S = events[c.USER_ID].rle_id().to_numpy()[start_S[:-1]]
-    weight_S = events[_WEIGHT].to_numpy().astype(np.float32)[start_S[:-1]]
+    weight_S = np.ones(len(user_S), np.float32)
+    if decay is not None:
+        weight = time_S.to_frame(c.TIMESTAMP).select(decay.factor()).to_series()
+        weight_S = weight.to_numpy().astype(np.float32)
     longest = int(np.log(LEAST_WEIGHT) / np.log(prefix_decay)) + 1
     onward_S = _onward(weight_S, user_S, prefix_decay, longest)
     step_S = np.arange(len(user_S))

@@ -27,11 +27,14 @@ from recsys_kedro.models.interactions import (
     EventWeights,
     history_matrix,
     interaction_matrix,
+    newest_steps,
     product_counts,
     step_history_matrix,
 )
 from recsys_kedro.models.item_knn import CosineOptions, cosine_neighbours
 from recsys_kedro.models.linear import LinearWeightOptions, linear_weights
+from recsys_kedro.models.sequence_encoder import SequenceEncoder, SequenceOptions
+from recsys_kedro.models.sequence_training import fit_sequence_encoder
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
 from recsys_kedro.vocabulary import Vocabulary
@@ -45,6 +48,7 @@ CSR_PARTS: Final = ("data", "indices", "indptr")
 OWN: Final = "own"
 NEIGHBOURS: Final = "neighbours"
 LINEAR: Final = "linear"
+SEQUENCE: Final = "sequence"
 
 
 class ScorerOptions(Options):
@@ -59,6 +63,9 @@ class ScorerOptions(Options):
     neighbours: int = Field(200, ge=1, description="most similar products kept per product")
     linear: LinearWeightOptions | None = Field(
         LinearWeightOptions(), description="of the linear model; empty: there is none"
+    )
+    sequence: SequenceOptions | None = Field(
+        None, description="of the sequence encoder; empty: there is none"
     )
     linear_decays: tuple[float, float] = Field(
         (0.6, 0.9), description="a short and a long memory of the linear model, per step back"
@@ -117,6 +124,7 @@ class Scorers:
         neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
         linear: (P, P) sparse weights of what was taken for what is taken next; None: there is no
             linear model.
+        sequence: what is likely next by the order of what was taken; None: there is no encoder.
         half_lives_days: the short and the long memory.
         linear_decays: those of the linear model, per step back.
         weights: by behaviour, the weight of each event type.
@@ -128,6 +136,7 @@ class Scorers:
     users: Floats
     neighbours: Mapping[str, sparse.csr_matrix]
     linear: sparse.csr_matrix | None
+    sequence: SequenceEncoder | None
     half_lives_days: tuple[float, float]
     linear_decays: tuple[float, float]
     weights: Mapping[str, Mapping[str, float]]
@@ -145,6 +154,11 @@ class Scorers:
                 families[LINEAR] = steps @ self.linear
             for family, matrix in families.items():
                 scores |= _by_memory(f"{family}_{behaviour}", matrix, len(queries))
+        if self.sequence is not None:
+            longest = self.sequence.pooling.options.longest
+            past = newest_steps(queries, vocabulary, self.weights[TAKEN], longest)
+            lifts = self.sequence.lifts(past, len(queries))
+            scores[f"{SEQUENCE}_{TAKEN}"] = Scores(lifts)
         return scores
 
     def save(self, path: Path) -> None:
@@ -158,7 +172,12 @@ class Scorers:
             arrays |= _parts_of(f"neighbours.{behaviour}", matrix)
         if self.linear is not None:
             arrays |= _parts_of(LINEAR, self.linear)
+        sequence = None
+        if self.sequence is not None:
+            arrays |= {f"{SEQUENCE}.{name}": a for name, a in self.sequence.arrays().items()}
+            sequence = self.sequence.pooling.options.model_dump(mode="json")
         settings = {
+            "sequence": sequence,
             "as_of": self.as_of.isoformat(),
             "half_lives_days": self.half_lives_days,
             "linear_decays": self.linear_decays,
@@ -185,6 +204,7 @@ class Scorers:
             users=arrays["users"],
             neighbours=neighbours,
             linear=_joined(LINEAR, arrays, size) if f"{LINEAR}.data" in arrays else None,
+            sequence=_sequence_encoder(arrays, settings["sequence"]),
             half_lives_days=tuple(settings["half_lives_days"]),
             linear_decays=tuple(settings["linear_decays"]),
             weights=settings["weights"],
@@ -207,6 +227,16 @@ def _parts_of(name: str, matrix: sparse.csr_matrix) -> dict[str, NDArray[Any]]:
 def _joined(name: str, arrays: Mapping[str, NDArray[Any]], size: int) -> sparse.csr_matrix:
     parts = tuple(arrays[f"{name}.{part}"] for part in CSR_PARTS)
     return sparse.csr_matrix(parts, shape=(size, size))
+
+
+def _sequence_encoder(
+    arrays: Mapping[str, NDArray[Any]], options: Mapping[str, Any] | None
+) -> SequenceEncoder | None:
+    if options is None:
+        return None
+    start = f"{SEQUENCE}."
+    own = {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
+    return SequenceEncoder.of_arrays(own, SequenceOptions.model_validate(options))
 
 
 def behaviours(
@@ -259,6 +289,9 @@ def fit_scorers(
     linear = None
     if options.linear is not None:
         linear = linear_weights(taken, products, vocabulary, as_of, options.linear)
+    sequence = None
+    if options.sequence is not None:
+        sequence = fit_sequence_encoder(taken, products, vocabulary, as_of, options.sequence)
     return Scorers(
         as_of=as_of,
         popularity=np.stack(popularity, axis=1),
@@ -269,6 +302,7 @@ def fit_scorers(
             for behaviour, matrix in matrices.items()
         },
         linear=linear,
+        sequence=sequence,
         half_lives_days=options.history_half_lives_days,
         linear_decays=options.linear_decays,
         weights=weights,

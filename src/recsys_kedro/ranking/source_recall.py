@@ -15,7 +15,14 @@ from recsys_kedro.features import columns as f
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import RETRIEVAL, SOURCES, CandidateOptions, propose
 from recsys_kedro.ranking.product_state import product_state
-from recsys_kedro.ranking.scorers import TAKEN, ScorerOptions, behaviours, fit_scorers
+from recsys_kedro.ranking.scorers import (
+    LINEAR,
+    SEQUENCE,
+    TAKEN,
+    ScorerOptions,
+    behaviours,
+    fit_scorers,
+)
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.vocabulary import Vocabulary
@@ -72,9 +79,11 @@ def source_recalls(
         retrieval: (Q, P) what a fitted model's own retrieval makes of a batch; empty: it is not
             among the sources.
     """
-    names = [name for name in SOURCES if getattr(options, name)]
-    if retrieval is None:
-        names = [name for name in names if name != RETRIEVAL]
+    scorers = snapshot.scorers
+    made_of = {LINEAR: scorers.linear, SEQUENCE: scorers.sequence, RETRIEVAL: retrieval}
+    names = [
+        name for name in SOURCES if getattr(options, name) and made_of.get(name, ...) is not None
+    ]
     parts = []
     for wanted, relevant, proposed in _batches(queries, truth, snapshot, options, names, retrieval):
         every = np.sum(list(proposed.values()), axis=0)

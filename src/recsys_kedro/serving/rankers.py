@@ -191,7 +191,9 @@ def _similarity_of(model: Recommender) -> tuple[Vocabulary | None, Similarity | 
     match model:
         case ItemKNN():
             return model.vocabulary, model.neighbours
-        case EASE() | Linear():
+        case EASE():
+            return Vocabulary(model.vocabulary.decode(model.input_H)), model.weights
+        case Linear():
             return model.vocabulary, model.weights
     return None, None
 
