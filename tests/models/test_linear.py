@@ -155,7 +155,7 @@ def test_weights_are_the_ridge_guess_from_the_other_inputs(random_taken, cut, mo
         float,
     )
     (steps,) = steps_of(random_taken, vocabulary, 0.8, None)
-    content = 2**0.5 * content_matrix(products, vocabulary).toarray().T
+    content = 2**0.5 * content_matrix(products, vocabulary, cut).toarray().T
     given = np.concatenate([taken, steps.prefix_SP.toarray(), content])
     wanted = np.concatenate([taken, steps.taken_SP.toarray(), content])
     inputs = np.argsort(-taken.sum(axis=0), kind="stable")[: {8: 8, 6: 5}[most]]
@@ -208,9 +208,9 @@ def test_content_of_later_products_is_not_known_yet(make, cut):
     np.testing.assert_array_equal(weights_of(events, cut, options, later), expected)
 
 
-def test_attributes_weigh_less_the_commoner_they_are():
+def test_attributes_weigh_less_the_commoner_they_are(cut):
     products = table(brand=["one", "one", "one", "two"], name=["Red hat", "red", None, "a RED"])
-    found = content_matrix(products, Vocabulary.fit("abcx")).toarray()
+    found = content_matrix(products, Vocabulary.fit("abcx"), cut).toarray()
     # The brand of three products, and the word that two of the known ones have.
     by_size = sorted(found.T.tolist(), key=sum)
     expected = [[2**-0.5, 2**-0.5, 0, 0], [3**-0.5] * 3 + [0]]

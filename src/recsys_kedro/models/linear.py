@@ -160,9 +160,8 @@ def linear_weights(
     weights = dict.fromkeys(taken[c.EVENT_TYPE].unique().to_list(), 1.0)
     taken_UP = interaction_matrix(taken, users, vocabulary, weights, decay)
     input_H = most_taken(taken_UP, options.inputs(len(vocabulary)))
-    created = pl.col(c.CREATED_AT)
-    known = products.filter(created.is_null() | (created < as_of))
-    content_PA = content_matrix(known, vocabulary) * np.float32(options.content_weight**0.5)
+    content_PA = content_matrix(products, vocabulary, as_of)
+    content_PA = content_PA * np.float32(options.content_weight**0.5)
     target_HP = _alike(taken_UP, content_PA, input_H)
     gram_HH = target_HP[:, input_H]
     for steps in steps_of(taken, vocabulary, options.prefix_decay, decay):
@@ -217,13 +216,17 @@ def _strongest(
     return by_row
 
 
-def content_matrix(products: pl.DataFrame, vocabulary: Vocabulary) -> sparse.csr_matrix:
+def content_matrix(
+    products: pl.DataFrame, vocabulary: Vocabulary, as_of: datetime
+) -> sparse.csr_matrix:
     """(P, A) which product has which attribute, over the root of how many have it.
 
     Attributes are category, subcategory, brand and the words of the name; those of a single
-    product say nothing and are left out.
+    product say nothing and are left out, as is what was created at or after ``as_of`` (UTC).
     """
-    known = products.filter(vocabulary.encode(products[c.PRODUCT_ID]) >= 0)
+    created = pl.col(c.CREATED_AT)
+    there = products.filter(created.is_null() | (created < as_of))
+    known = there.filter(vocabulary.encode(there[c.PRODUCT_ID]) >= 0)
     labels = [
         known.select(c.PRODUCT_ID, pl.format(f"{column} {{}}", column).alias(ATTRIBUTE))
         for column in (c.CATEGORY, c.SUBCATEGORY, c.BRAND)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recsys_kedro import columns as c
 from recsys_kedro.models.interactions import OrderedSteps, ordered_steps
 from recsys_kedro.models.linear import content_matrix
 from recsys_kedro.models.network import rows_of, take_packed
@@ -96,10 +95,7 @@ def fit_sequence_encoder(
     """
     random = Randomness(SEED)
     steps = ordered_steps(taken, vocabulary)
-    created = pl.col(c.CREATED_AT)
-    content_PA = content_matrix(
-        products.filter(created.is_null() | (created < as_of)), vocabulary
-    ).tocsr()
+    content_PA = content_matrix(products, vocabulary, as_of)
     listed, starts = (
         torch.from_numpy(array.astype(np.int64))
         for array in (content_PA.indices, content_PA.indptr)
