@@ -38,8 +38,8 @@ RECIPE_MODEL = "recipe.model"
 RECIPE_SETTINGS = "recipe.settings"
 NEEDED_TO_SERVE = (
     "implicit", "mlflow", "narwhals", "numpy", "orjson", "pandera", "polars", "prometheus-client",
-    "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "redis", "safetensors", "scipy",
-    "threadpoolctl", "torch", "tqdm",
+    "pyarrow", "pydantic", "pydantic-settings", "python-dateutil", "pyyaml", "redis", "safetensors",
+    "scipy", "threadpoolctl", "torch", "tqdm",
 )  # fmt: skip
 RUN_TAGS = ("git.commit", "git.dirty", "raw_events.sha256")
 SMOKE_K = 5

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from recsys_kedro.features.holidays import SHOPPING_HOLIDAYS, Holiday
 from recsys_kedro.options import Options
 
 
@@ -25,3 +26,7 @@ class EncoderOptions(Options):
         2, ge=1, description="a category, brand or segment in fewer rows is encoded as unknown"
     )
     text_buckets: int = Field(4096, ge=1, description="hash buckets of the words in product names")
+    holidays: dict[str, Holiday] = Field(
+        default_factory=lambda: dict(SHOPPING_HOLIDAYS),
+        description="by name; how near they are is shown once the requests span a year",
+    )
