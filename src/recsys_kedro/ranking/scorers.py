@@ -34,6 +34,7 @@ from recsys_kedro.models.item_knn import CosineOptions, cosine_neighbours
 from recsys_kedro.models.linear import LinearWeightOptions, linear_weights
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.season import season_counts
 from recsys_kedro.vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
@@ -45,6 +46,7 @@ CSR_PARTS: Final = ("data", "indices", "indptr")
 OWN: Final = "own"
 NEIGHBOURS: Final = "neighbours"
 LINEAR: Final = "linear"
+SEASON: Final = "season"
 
 
 class ScorerOptions(Options):
@@ -62,6 +64,11 @@ class ScorerOptions(Options):
         (0.6, 0.9), description="a short and a long memory of the linear model, per step back"
     )
     event_weights: EventWeights = EventWeights()
+    season_days: int = Field(
+        28,
+        ge=0,
+        description="what sold in so many days a year ago is in season; 0: no such feature",
+    )
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ class Scorers:
         popularity: (P, H) decayed counts of target events, one column per half-life.
         repeat_rate: (P,) share of its users who took the product in several sessions, smoothed.
         users: (P,) how many users took the product.
+        season: (P, 2) see ``ranking.season``; None where ranking does not know it.
         neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
         linear: (P, P) sparse weights of what was taken for what is taken next, or None where
             there are too many products.
@@ -124,6 +132,7 @@ class Scorers:
     popularity: Floats
     repeat_rate: Floats
     users: Floats
+    season: Floats | None
     neighbours: Mapping[str, sparse.csr_matrix]
     linear: sparse.csr_matrix | None
     half_lives_days: tuple[float, float]
@@ -152,6 +161,8 @@ class Scorers:
             "repeat_rate": self.repeat_rate,
             "users": self.users,
         }
+        if self.season is not None:
+            arrays[SEASON] = self.season
         for behaviour, matrix in self.neighbours.items():
             arrays |= _parts_of(f"neighbours.{behaviour}", matrix)
         if self.linear is not None:
@@ -181,6 +192,7 @@ class Scorers:
             popularity=arrays["popularity"],
             repeat_rate=arrays["repeat_rate"],
             users=arrays["users"],
+            season=arrays.get(SEASON),
             neighbours=neighbours,
             linear=_joined(LINEAR, arrays, size) if f"{LINEAR}.data" in arrays else None,
             half_lives_days=tuple(settings["half_lives_days"]),
@@ -238,7 +250,7 @@ def fit_scorers(
         vocabulary: P products; others are left out.
         as_of: UTC.
         weights: see :func:`behaviours`.
-        options: half-lives, neighbours, the linear model.
+        options: half-lives, neighbours, the linear model, the season.
     """
     past = events.filter(pl.col(c.TIMESTAMP) < as_of)
     taken = past.filter(pl.col(c.EVENT_TYPE).is_in(list(weights[TAKEN])))
@@ -254,6 +266,7 @@ def fit_scorers(
     pairs = taken.group_by(c.USER_ID, c.PRODUCT_ID).agg(sessions=pl.col(c.SESSION_ID).n_unique())
     takers = product_counts(pairs, vocabulary)
     repeaters = product_counts(pairs.filter(pl.col("sessions") > 1), vocabulary)
+    days = options.season_days
     linear = None
     if len(vocabulary) <= options.linear.max_products:
         linear = linear_weights(taken, products, vocabulary, as_of, options.linear)
@@ -262,6 +275,7 @@ def fit_scorers(
         popularity=np.stack(popularity, axis=1),
         repeat_rate=(repeaters + 1) / (takers + 5),
         users=takers,
+        season=season_counts(taken, vocabulary, as_of, days) if days else None,
         neighbours={
             behaviour: cosine_neighbours(matrix, CosineOptions(neighbours=options.neighbours))
             for behaviour, matrix in matrices.items()
