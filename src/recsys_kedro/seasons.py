@@ -5,7 +5,6 @@ Days are UTC, as all times of the project.
 
 import calendar
 import re
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
@@ -113,11 +112,6 @@ class SeasonsOptions(Options):
 def alias_of(season: str) -> str:
     """The alias of the registered model that answers in a season."""
     return f"{PREFIX}{season}"
-
-
-def aliases_of_seasons(named: Mapping[str, Season]) -> list[str]:
-    """The aliases of all seasons, in their order."""
-    return [alias_of(name) for name in named]
 
 
 def _utc_date(day: date) -> date:
