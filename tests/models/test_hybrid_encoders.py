@@ -66,15 +66,24 @@ def test_midnight_is_near_to_midnight():
     np.testing.assert_allclose(one[2:4], other[2:4], atol=0.005)
 
 
-@pytest.mark.parametrize(("days", "seasonal"), [(365, False), (366, True)])
-def test_season_counts_once_the_requests_span_a_year(features, shop_lists, days, seasonal):
-    two = shop_lists.requests.head(2).with_columns(
-        pl.Series(c.AS_OF, [MONDAY_SIX, MONDAY_SIX + timedelta(days=days)])
+@pytest.mark.parametrize(
+    ("days", "seasonal"),
+    [
+        ((60, 120, 180, 240, 300, 360, 365), False),
+        ((60, 120, 180, 240, 300, 360, 366), True),
+        ((50, 110, 170, 230, 291, 350, 366), False),  # 61 days without any
+        ((0, 0, 0, 0, 0, 0, 0), False),
+    ],
+)
+def test_season_counts_once_the_requests_cover_a_year(features, shop_lists, days, seasonal):
+    asked = shop_lists.requests.head(8).with_columns(
+        pl.Series(c.AS_OF, [MONDAY_SIX + timedelta(days=day) for day in (0, *days)])
     )
-    fitted = HybridEncoders.fit(features, two, EncoderOptions())
-    assert fitted.seasonal is seasonal
-    assert fitted.holidays == (EncoderOptions().holidays if seasonal else {})
-    assert fitted.request_tensors(two).time.shape == (2, fitted.time_numbers)
+    for shown in (False, True):
+        fitted = HybridEncoders.fit(features, asked, EncoderOptions(show_holidays=shown))
+        assert fitted.seasonal is seasonal
+        assert fitted.holidays == (SHOPPING_HOLIDAYS if seasonal and shown else {})
+        assert fitted.request_tensors(asked).time.shape == (8, fitted.time_numbers)
 
 
 def test_holidays_are_near_before_and_after_them():

@@ -29,6 +29,7 @@ from recsys_kedro.vocabulary import Vocabulary
 
 DAYS_PER_YEAR: Final = 365.25
 SECONDS_PER_DAY: Final = 86_400
+LONGEST_GAP_DAYS: Final = 60
 FIRST_WEEKDAY: Final = 4  # the first of January 1970 was a Thursday; Monday is 1
 
 
@@ -36,8 +37,9 @@ FIRST_WEEKDAY: Final = 4  # the first of January 1970 was a Thursday; Monday is 
 class HybridEncoders:
     """Product, user and context encoders.
 
-    ``seasonal``: whether the requests span a year; the day of the year and the ``holidays`` are
-    hidden otherwise, since they would only tell one past week from another.
+    ``seasonal``: whether the requests cover a year, from its start to its end; the day of the
+    year and the ``holidays`` are hidden otherwise, since they would only tell one past week from
+    another.
     """
 
     products: ProductEncoder
@@ -52,13 +54,13 @@ class HybridEncoders:
     ) -> Self:
         """Learn from product features as of the cut and from past requests with profiles."""
         products = ProductEncoder.fit(product_features, options)
-        seasonal = _days_spanned(requests[c.AS_OF]) >= DAYS_PER_YEAR
+        seasonal = _cover_a_year(requests[c.AS_OF])
         return cls(
             products,
             UserEncoder.fit(with_all_features(requests), products, options),
             CategoryEncoder.fit(requests[c.DEVICE_TYPE], options.min_count),
             seasonal,
-            options.holidays if seasonal else {},
+            options.holidays if seasonal and options.show_holidays else {},
         )
 
     @property
@@ -111,9 +113,12 @@ class HybridEncoders:
         )
 
 
-def _days_spanned(times: pl.Series) -> float:
-    microseconds = times.dt.epoch("us").to_numpy()
-    return float(np.ptp(microseconds)) / 86_400e6 if len(microseconds) else 0.0
+def _cover_a_year(times: pl.Series) -> bool:
+    """Whether they span a year without a gap, such as a season's and the latest ones have."""
+    days = np.unique(times.dt.epoch("us").to_numpy()) / 86_400e6
+    return len(days) > 1 and bool(
+        days[-1] - days[0] >= DAYS_PER_YEAR and np.diff(days).max() <= LONGEST_GAP_DAYS
+    )
 
 
 def with_all_features(requests: pl.DataFrame) -> pl.DataFrame:
