@@ -10,6 +10,7 @@ STAMP := .venv/.installed
 MODEL := recsys_$(SHOP)
 DATA := data$(if $(filter-out online_retail,$(SHOP)),/$(SHOP))
 EXPERIMENTS := $(wildcard conf/$(if $(filter-out online_retail,$(SHOP)),$(SHOP),base)/experiments.yml)
+SEASONS := $(wildcard conf/$(if $(filter-out online_retail,$(SHOP)),$(SHOP),base)/parameters_seasons.yml)
 TRACKING_URI := sqlite:///$(CURDIR)/mlflow.db
 
 # uv does not read pip's settings; these hand them on (CPU wheels of torch, for one).
@@ -56,6 +57,7 @@ serve: $(STAMP) ## answer requests with the champion: SHOP, PORT, WORKERS; RECSY
 	RECSYS_METRICS_PORT=$${RECSYS_METRICS_PORT-$$(($(PORT) + 1))} \
 	RECSYS_IMPRESSIONS_FOLDER=$${RECSYS_IMPRESSIONS_FOLDER-$(DATA)/07_model_output/impressions} \
 	RECSYS_EXPERIMENTS_FILE=$${RECSYS_EXPERIMENTS_FILE-$(EXPERIMENTS)} \
+	RECSYS_SEASONS_FILE=$${RECSYS_SEASONS_FILE-$(SEASONS)} \
 	$(BIN)/python -m recsys_kedro.serving.launch $(MODEL) --port $(PORT) --workers $(WORKERS)
 
 rollback: $(STAMP) ## the champion before this one is champion again: ARGS="--env=…" for another shop

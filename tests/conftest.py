@@ -1,4 +1,5 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 import narwhals as nw
 import polars as pl
@@ -84,6 +85,36 @@ def build_shop_lists(shop, shop_events, shop_snapshots, shop_split):
 def shop_lists(build_shop_lists) -> TrainingLists:
     """Some hundred training lists of ``shop``."""
     return build_shop_lists()
+
+
+class OldShop(NamedTuple):
+    """A shop with a log of two years."""
+
+    events: pl.DataFrame
+    products: pl.DataFrame
+    users: pl.DataFrame
+    snapshots: pl.DataFrame
+    split: TimeSplit
+
+
+@pytest.fixture(scope="session")
+def old_shop() -> OldShop:
+    """From 2023 to 2024, as small as may be; a snapshot every week and as of the end."""
+    sizes = SimulationOptions(
+        users=300, products=60, categories=6, brands=8, start=date(2023, 1, 1), days=731,
+        events_per_user=90,
+    )  # fmt: skip
+    shop = simulate_shop(sizes, seed=11)
+    rows = pl.int_range(pl.len(), dtype=pl.Int64).alias(c.SOURCE_ROW)
+    none = pl.lit(None, pl.String).alias(c.RECOMMENDATION_ID)
+    events = shop.events.with_columns(rows, none).select(list(EVENTS.columns))
+    events = events.sort(c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW)
+    split = make_time_split(events, None, SplitOptions(horizon_days=14))
+    first = events[c.TIMESTAMP].min()
+    weekly = snapshot_times(first, split.as_of, split.test_start, every_days=7)
+    tables = (nw.from_native(table.lazy()) for table in (events, shop.products))
+    snapshots = product_snapshots(*tables, [*weekly, split.as_of], FeatureOptions())
+    return OldShop(events, shop.products, shop.users, snapshots.collect().to_native(), split)
 
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

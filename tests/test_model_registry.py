@@ -21,11 +21,13 @@ from recsys_kedro.model_registry import (
     register,
     register_as,
     roll_back,
+    take_off,
 )
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.item_knn import ItemKNN, ItemKNNOptions
 from recsys_kedro.promotion import Promotion, Recipe
 from recsys_kedro.ranking.onboarding import Quiz
+from recsys_kedro.serving import assembly
 from recsys_kedro.serving.registered_models import CHAMPION
 from recsys_kedro.serving.snapshot import ServingSnapshot
 
@@ -256,3 +258,40 @@ def test_model_of_an_ab_test_has_an_alias_of_its_own(champion, model, snapshot, 
     with pytest.raises(RuntimeError, match=r"does not answer.*'popular' stays where it was"):
         register_as("popular", model, snapshot, NO_QUIZ, card(promote=False))
     assert str(version_of("popular").version) == version
+
+
+def test_a_server_takes_the_models_of_its_seasons_out_of_the_registry(
+    champion, model, snapshot, card, tmp_path, monkeypatch, caplog
+):
+    usual = str(version_of(CHAMPION).version)
+    version = register_as("season_winter", model, snapshot, NO_QUIZ, card(promote=False))
+    file = tmp_path / "parameters_seasons.yml"
+    file.write_text(
+        "seasons: {named: {winter: {first: 11-15, last: 01-06}, "
+        "spring: {first: 03-01, last: 05-31}}}"
+    )
+    monkeypatch.setenv("RECSYS_SEASONS_FILE", str(file))
+
+    def answered_by(*months):
+        served = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
+        times = [{"time": f"2025-{month}-20T00:00:00Z"} for month in months]
+        answers = served.predict([{"user_id": "u1", "context": time} for time in times])
+        return [answer["model_version"] for answer in answers]
+
+    assert answered_by("12", "10", "04") == [version, usual, usual]
+    told = [record.getMessage() for record in caplog.records if "season" in record.getMessage()]
+    assert told == [
+        f"season spring: {NAME} has no version with the alias season_spring, "
+        "so the champion answers in it"
+    ]
+    assert take_off("corner", "season_winter") == version
+    assert take_off("corner", "season_winter") is None
+    assert answered_by("12") == [usual]
+    register_as("season_winter", model, snapshot, NO_QUIZ, card(promote=False))
+    monkeypatch.setattr(assembly, "registered_folder", lambda *_: (tmp_path / "nothing", version))
+    assert answered_by("12") == [usual]
+    assert "in its place serves the champion" in caplog.text
+    file.write_text("seasons: {named: {winter: {first: 11-31, last: 01-06}}}")
+    with pytest.raises(ValueError, match=r"(?s)parameters_seasons.yml: .*'11-31' is no day of any"):
+        answered_by("12")
+    take_off("corner", "season_winter")

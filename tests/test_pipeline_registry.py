@@ -4,7 +4,7 @@ from recsys_kedro.pipeline_registry import register_pipelines
 def test_default_is_the_sum_of_its_stages():
     pipelines = register_pipelines()
     default = pipelines.pop("__default__")
-    for on_demand in ("ab_testing", "monitoring", "rollback", "tuning"):
+    for on_demand in ("ab_testing", "monitoring", "rollback", "seasons", "tuning"):
         assert pipelines.pop(on_demand).nodes
     assert {node.name for node in default.nodes} == {
         node.name for pipeline in pipelines.values() for node in pipeline.nodes

@@ -7,6 +7,7 @@ import pytest
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.ranking.candidates import CandidateOptions
+from recsys_kedro.ranking.season import SEASON_FEATURES
 from recsys_kedro.splits import targets_between
 from recsys_kedro.training_lists import HISTORY_LENGTH, TrainingLists, list_times
 from recsys_kedro.training_requests import LABEL_END
@@ -287,6 +288,23 @@ def test_no_labels_at_all_is_an_error(build_shop_lists, shop_events, shop_snapsh
     few = shop_snapshots.filter(pl.col(f.SNAPSHOT_TIME) == pl.col(f.SNAPSHOT_TIME).min())
     with pytest.raises(ValueError, match=r"no query with a label.*smaller split\.horizon_days"):
         build_shop_lists(visits, few)
+
+
+def test_the_lists_of_some_queries_some_of_them_twice(shop_lists):
+    taken = shop_lists.take(np.array([5, 2, 5]))
+    assert taken.requests.equals(shop_lists.requests[[5, 2, 5]])
+    for place, query in enumerate((5, 2, 5)):
+        mine = slice(*taken.offsets[place : place + 2])
+        theirs = slice(*shop_lists.offsets[query : query + 2])
+        for name in ARRAYS[1:]:
+            np.testing.assert_array_equal(
+                getattr(taken, name)[mine], getattr(shop_lists, name)[theirs]
+            )
+
+
+def test_a_shop_of_less_than_a_year_has_no_season(shop_lists):
+    assert not set(SEASON_FEATURES) & set(shop_lists.feature_names)
+    assert shop_lists.options.scorers.season_days == 0
 
 
 def test_list_times(shop_split):

@@ -28,6 +28,7 @@ from recsys_kedro.serving.registered_models import (
     champion_version,
     missing_champion,
     registered_name,
+    version_with_alias,
 )
 from recsys_kedro.serving.snapshot import HISTORIES_FILE, ServingSnapshot
 from recsys_kedro.serving.variants import registered_folder
@@ -38,8 +39,8 @@ RECIPE_MODEL = "recipe.model"
 RECIPE_SETTINGS = "recipe.settings"
 NEEDED_TO_SERVE = (
     "implicit", "mlflow", "narwhals", "numpy", "orjson", "pandera", "polars", "prometheus-client",
-    "pyarrow", "pydantic", "pydantic-settings", "pyyaml", "redis", "safetensors", "scipy",
-    "threadpoolctl", "torch", "tqdm",
+    "pyarrow", "pydantic", "pydantic-settings", "python-dateutil", "pyyaml", "redis", "safetensors",
+    "scipy", "threadpoolctl", "torch", "tqdm",
 )  # fmt: skip
 RUN_TAGS = ("git.commit", "git.dirty", "raw_events.sha256")
 SMOKE_K = 5
@@ -105,7 +106,7 @@ def register(
 def register_as(
     alias: str, model: Recommender, snapshot: ServingSnapshot, quiz: Quiz, card: ModelCard
 ) -> str:
-    """Log and register a model under an alias that A/B tests can name; returns its version.
+    """Log and register a model under an alias for A/B tests or a season; returns its version.
 
     Raises:
         ValueError: if the alias is one that the gate gives.
@@ -124,6 +125,16 @@ def register_as(
         raise RuntimeError(msg)
     mlflow.MlflowClient().set_registered_model_alias(registered.name, alias, version)
     return version
+
+
+def take_off(shop: str, alias: str) -> str | None:
+    """Take an alias off the version that has it; which one that was, None where none had."""
+    name = registered_name(shop)
+    found = version_with_alias(name, alias)
+    if found is None:
+        return None
+    mlflow.MlflowClient().delete_registered_model_alias(name, alias)
+    return str(found.version)
 
 
 def _logged(

@@ -13,6 +13,7 @@ from recsys_kedro.pipelines import (
     online_store,
     rollback,
     sampling,
+    seasons,
     training,
     tuning,
 )
@@ -34,6 +35,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "ab_testing": ab_testing.create_pipeline(),
         "monitoring": monitoring.create_pipeline(),
         "rollback": rollback.create_pipeline(),
+        "seasons": seasons.create_pipeline(),
         "tuning": tuning.create_pipeline(),
     }
     return {"__default__": sum(stages.values(), Pipeline([])), **stages, **on_demand}

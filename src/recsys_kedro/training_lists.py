@@ -10,7 +10,7 @@ in that visit, and carry its context (as a request of the shop does).
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -27,10 +27,12 @@ from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.features.profiles import with_profiles
 from recsys_kedro.queries import Queries, build_queries
+from recsys_kedro.ranges import ranges
 from recsys_kedro.ranking.candidates import CandidateOptions, Candidates, offsets_of, propose
 from recsys_kedro.ranking.pair_features import pair_features
 from recsys_kedro.ranking.product_state import product_state
 from recsys_kedro.ranking.scorers import TAKEN, ScorerOptions, behaviours, fit_scorers
+from recsys_kedro.ranking.season import reaches_back
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NO_PRODUCT, NegativeOptions, draw_negatives, draw_probabilities
@@ -99,20 +101,20 @@ class TrainingLists:
         if snapshots is not None and len(windows) > 0:
             known = known & (pl.col(f.SNAPSHOT_TIME) >= windows.tail(snapshots).min())
         keep = self.requests.select(known).to_series().to_numpy()
-        if keep.all():
-            return self
-        rows = np.repeat(keep, np.diff(self.offsets))
-        return TrainingLists(
-            self.requests.filter(pl.Series(keep)),
-            self.products,
-            self.feature_names,
-            offsets_of(np.diff(self.offsets)[keep]),
-            self.product[rows],
-            self.features[rows],
-            self.label[rows],
-            self.taken[rows],
-            self.proposed[rows],
-            self.options,
+        return self if keep.all() else self.take(np.flatnonzero(keep))
+
+    def take(self, queries: NDArray[np.int64]) -> "TrainingLists":
+        """The lists of these rows of ``requests``; one that is named twice is there twice."""
+        _, rows = ranges(self.offsets[queries], self.offsets[queries + 1])
+        return replace(
+            self,
+            requests=self.requests[queries],
+            offsets=offsets_of(np.diff(self.offsets)[queries]),
+            product=self.product[rows],
+            features=self.features[rows],
+            label=self.label[rows],
+            taken=self.taken[rows],
+            proposed=self.proposed[rows],
         )
 
     def save(self, folder: Path) -> None:
@@ -180,6 +182,7 @@ def build_training_lists(
     Raises:
         ValueError: if no snapshot has a query.
     """
+    options = _without_season_of_a_young_shop(options, events, product_snapshots, split)
     builder = _ListBuilder(
         events,
         products,
@@ -202,6 +205,18 @@ def build_training_lists(
         )
         raise ValueError(msg)
     return _joined(parts)
+
+
+def _without_season_of_a_young_shop(
+    options: SamplingOptions, events: pl.DataFrame, snapshots: pl.DataFrame, split: TimeSplit
+) -> SamplingOptions:
+    """Without the season of products if no snapshot can tell it."""
+    taken = events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
+    last: datetime = snapshots.select(pl.col(f.SNAPSHOT_TIME).max()).item()
+    if reaches_back(taken, last, options.scorers.season_days):
+        return options
+    scorers = options.scorers.model_copy(update={"season_days": 0})
+    return options.model_copy(update={"scorers": scorers})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from recsys_kedro import columns as c
+from recsys_kedro.features.holidays import SHOPPING_HOLIDAYS, Holiday
 from recsys_kedro.features.options import EncoderOptions
 from recsys_kedro.features.schemas import USER_FEATURES
 from recsys_kedro.models.hybrid_encoders import (
@@ -21,6 +22,7 @@ from recsys_kedro.models.hybrid_encoders import (
 from recsys_kedro.vocabulary import Vocabulary
 
 MONDAY_SIX = datetime(2024, 1, 1, 6, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
 def requests(*rows):
@@ -43,7 +45,7 @@ def encoders(features, shop_lists):
 
 
 def test_time_is_a_place_on_circles():
-    found = time_numbers(requests((MONDAY_SIX, True, None, None)), seasonal=True)
+    found = time_numbers(requests((MONDAY_SIX, True, None, None)), {}, seasonal=True)
     season, weekday = 2 * np.pi * 1 / 365.25, 2 * np.pi * 1 / 7
     expected = [np.sin(season), np.cos(season), 1, 0, np.sin(weekday), np.cos(weekday), 1]
     np.testing.assert_allclose(found, [expected], atol=1e-6)
@@ -51,7 +53,7 @@ def test_time_is_a_place_on_circles():
 
 @pytest.mark.parametrize("live", [False, None])
 def test_hour_and_weekday_are_of_visits_only(live):
-    found = time_numbers(requests((MONDAY_SIX, live, None, None)), seasonal=False)
+    found = time_numbers(requests((MONDAY_SIX, live, None, None)), {}, seasonal=False)
     np.testing.assert_array_equal(found, np.zeros((1, 7), np.float32))
 
 
@@ -59,17 +61,41 @@ def test_midnight_is_near_to_midnight():
     late = MONDAY_SIX.replace(hour=23, minute=59)
     early = MONDAY_SIX.replace(hour=0, minute=0)
     one, other = time_numbers(
-        requests((late, True, None, None), (early, True, None, None)), seasonal=False
+        requests((late, True, None, None), (early, True, None, None)), {}, seasonal=False
     )
     np.testing.assert_allclose(one[2:4], other[2:4], atol=0.005)
 
 
-@pytest.mark.parametrize(("days", "seasonal"), [(365, False), (366, True)])
-def test_season_counts_once_the_requests_span_a_year(features, shop_lists, days, seasonal):
-    two = shop_lists.requests.head(2).with_columns(
-        pl.Series(c.AS_OF, [MONDAY_SIX, MONDAY_SIX + timedelta(days=days)])
+@pytest.mark.parametrize(
+    ("days", "seasonal"),
+    [
+        ((60, 120, 180, 240, 300, 360, 365), False),
+        ((60, 120, 180, 240, 300, 360, 366), True),
+        ((50, 110, 170, 230, 291, 350, 366), False),  # 61 days without any
+        ((0, 0, 0, 0, 0, 0, 0), False),
+    ],
+)
+def test_season_counts_once_the_requests_cover_a_year(features, shop_lists, days, seasonal):
+    asked = shop_lists.requests.head(8).with_columns(
+        pl.Series(c.AS_OF, [MONDAY_SIX + timedelta(days=day) for day in (0, *days)])
     )
-    assert HybridEncoders.fit(features, two, EncoderOptions()).seasonal is seasonal
+    for shown in (False, True):
+        fitted = HybridEncoders.fit(features, asked, EncoderOptions(show_holidays=shown))
+        assert fitted.seasonal is seasonal
+        assert fitted.holidays == (SHOPPING_HOLIDAYS if seasonal and shown else {})
+        assert fitted.request_tensors(asked).time.shape == (8, fitted.time_numbers)
+
+
+def test_holidays_are_near_before_and_after_them():
+    holidays = {"new_year": Holiday(day="01-01"), "christmas": Holiday(day="12-25")}
+    asked = requests((MONDAY_SIX, False, None, None), (MONDAY_SIX + DAY, False, None, None))
+    found = time_numbers(asked, holidays, seasonal=True)[:, 7:]
+    until_christmas = [(datetime(2024, 12, 25) - datetime(2024, 1, day)).days for day in (1, 2)]
+    expected = [
+        [1, 1, np.exp(-until_christmas[0] / 14), np.exp(-7 / 14)],
+        [np.exp(-365 / 14), np.exp(-1 / 14), np.exp(-until_christmas[1] / 14), np.exp(-8 / 14)],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_missing_features_are_empty_and_typed():
@@ -126,10 +152,11 @@ def test_products_keep_the_order_of_the_rows(encoders, features):
 
 
 def test_loaded_encoders_give_the_same_tensors(encoders, features, shop_lists, tmp_path):
-    other_season = replace(encoders, seasonal=not encoders.seasonal)
+    other_season = replace(encoders, seasonal=True, holidays=dict(SHOPPING_HOLIDAYS))
     for number, kept in enumerate((encoders, other_season)):
         kept.save(tmp_path / str(number))
         loaded = HybridEncoders.load(tmp_path / str(number))
+        assert loaded.holidays == kept.holidays
         asked = shop_lists.requests.head(50)
         pairs = [
             (kept.product_tensors(features), loaded.product_tensors(features)),

@@ -36,6 +36,27 @@ def test_season_returns_after_a_year(shop):
     assert np.ptp(season, axis=0).max() > 0.8
 
 
+def test_gifts_are_wanted_before_christmas_and_nothing_else_changes(shop):
+    catalogue = shop.tastes.world.catalogue
+    usual, christmas = (
+        make_demand(
+            catalogue,
+            SimulationOptions(products=150, categories=10, days=365, christmas=strength),
+            np.random.default_rng(0),
+        )
+        for strength in (0.0, 1.0)
+    )
+    december, june = 345 // 7, 160 // 7
+    for name, lift in (("log_season_WK", 1.0), ("log_weight_WP", 2.0)):
+        there = np.isfinite(getattr(usual, name)).all(axis=0)
+        growth = getattr(christmas, name)[:, there] - getattr(usual, name)[:, there]
+        gifts = growth[december] > 0
+        assert 0 < gifts.mean() < 0.6
+        np.testing.assert_allclose(growth[december, gifts], lift, rtol=0.2)
+        np.testing.assert_allclose(growth[:, ~gifts], 0, atol=1e-5)
+        np.testing.assert_allclose(growth[june], 0, atol=1e-5)
+
+
 def test_product_has_no_weight_before_it_is_created(shop):
     world = shop.tastes.world
     week = np.arange(world.demand.weeks)[:, None]

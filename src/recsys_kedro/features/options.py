@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from recsys_kedro.features.holidays import SHOPPING_HOLIDAYS, Holiday
 from recsys_kedro.options import Options
 
 
@@ -25,3 +26,9 @@ class EncoderOptions(Options):
         2, ge=1, description="a category, brand or segment in fewer rows is encoded as unknown"
     )
     text_buckets: int = Field(4096, ge=1, description="hash buckets of the words in product names")
+    show_holidays: bool = Field(
+        default=False, description="how near they are, once the requests cover a year"
+    )
+    holidays: dict[str, Holiday] = Field(
+        default_factory=lambda: dict(SHOPPING_HOLIDAYS), description="by name, if they are shown"
+    )

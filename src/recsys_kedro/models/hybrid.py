@@ -40,6 +40,7 @@ from recsys_kedro.ranking.scorers import TAKEN
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NegativeOptions
+from recsys_kedro.seasons import WeightedSeason
 
 RANKED_AT_ONCE = 65_536
 CONTENT_FILE = "content.safetensors"
@@ -58,6 +59,9 @@ class HybridOptions(Options):
     retrieval_weight: float = Field(0.1, ge=0, description="loss of retrieval, against ranking")
     retrieval_negatives: int = Field(256, ge=1, description="products that a batch shares")
     negatives: NegativeOptions = NegativeOptions()
+    season: WeightedSeason | None = Field(
+        None, description="of any year, learned from beside the latest snapshots; empty: none"
+    )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from recsys_kedro.models.distributed import Peers
 from recsys_kedro.models.hybrid import Hybrid, HybridOptions, Retrieved
 from recsys_kedro.models.hybrid_batches import Batch, BatchMaker, EventArrays
 from recsys_kedro.models.hybrid_encoders import HybridEncoders
+from recsys_kedro.models.hybrid_lists import lists_to_learn_from
 from recsys_kedro.models.network import HybridNetwork, ProductTensors, Sizes, rows_of
 from recsys_kedro.models.ranking_losses import lambda_rank, listwise_softmax
 from recsys_kedro.models.training import SCORE, Task, choose_device, train, train_in_processes
@@ -99,7 +100,7 @@ def _lists_and_features(
     if data.lists is None or data.product_snapshots is None:
         msg = "hybrid: needs training lists and product snapshots; run the sampling pipeline first."
         raise ValueError(msg)
-    lists = data.lists.known_at(data.cut, options.snapshots)
+    lists = lists_to_learn_from(data.lists, data.cut, options)
     names = data.products.select(c.PRODUCT_ID, c.NAME)
     features = data.product_snapshots.filter(pl.col(f.SNAPSHOT_TIME) <= data.cut)
     features = features.join(names, on=c.PRODUCT_ID, how="left", maintain_order="left")
@@ -158,6 +159,7 @@ def _sizes(
         devices=len(encoders.devices),
         profile_numbers=len(encoders.users.numbers.names),
         pair_features=len(lists.feature_names),
+        time_numbers=encoders.time_numbers,
     )
 
 

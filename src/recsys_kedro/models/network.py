@@ -32,6 +32,9 @@ class NetworkOptions(Options):
     max_history: int = Field(200, ge=1, description="newest events of a history that are read")
 
 
+TIME_NUMBERS = 7  # of a request, beside the holidays
+
+
 class Sizes(NamedTuple):
     """What the data decides: how many of each there are."""
 
@@ -44,6 +47,7 @@ class Sizes(NamedTuple):
     devices: int
     profile_numbers: int
     pair_features: int
+    time_numbers: int = TIME_NUMBERS
 
 
 class ProductTensors(NamedTuple):
@@ -60,7 +64,7 @@ class ProductTensors(NamedTuple):
 class RequestTensors(NamedTuple):
     """Context and profile of B queries."""
 
-    time: Tensor  # (B, 7) season, live, hour and weekday, see hybrid_encoders.time_numbers
+    time: Tensor  # (B, 7 + 2H) see hybrid_encoders.time_numbers
     device: Tensor  # (B,)
     category: Tensor  # (B,) category of the page or search
     profile: Tensor  # (B, M) standardised user features
@@ -157,7 +161,9 @@ class HybridNetwork(nn.Module):
         self.profile = nn.Linear(sizes.profile_numbers, 2 * width)
         self.device = nn.Embedding(sizes.devices, width)
         self.context = nn.Sequential(
-            nn.Linear(TIME_NUMBERS + 2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            nn.Linear(sizes.time_numbers + 2 * width, 2 * width),
+            nn.GELU(),
+            nn.Linear(2 * width, width),
         )
         self.bias = nn.Embedding(sizes.products, 1, sparse=True)
         fusion_inputs = 3 * width + 2 + sizes.pair_features
@@ -229,9 +235,6 @@ class HybridNetwork(nn.Module):
         user_B2D = torch.cat([users.collaborative, users.content], dim=1)
         bias_P: Tensor = self.bias.weight.squeeze(1)
         return torch.addmm(bias_P, user_B2D, product_DP)
-
-
-TIME_NUMBERS = 7
 
 
 def packed_softmax(logit_EK: Tensor, row_E: Tensor, size: int) -> Tensor:

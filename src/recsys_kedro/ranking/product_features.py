@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_kedro.ranking.product_state import ProductState
 from recsys_kedro.ranking.scorers import Scorers
+from recsys_kedro.ranking.season import season_features
 
 LITTLE = 0.1  # decayed sales; below it a trend is noise
 
@@ -22,7 +23,7 @@ class ProductFeatures(NamedTuple):
 
 
 def product_features(scorers: Scorers, products: ProductState) -> ProductFeatures:
-    """Popularity at each half-life, its trend, repeat rate, age, price and counts."""
+    """Popularity at each half-life, its trend, repeat rate, age, price, counts and season."""
     popularity = scorers.popularity
     parts: dict[str, NDArray[np.floating]] = {}
     for column in range(popularity.shape[1]):
@@ -36,5 +37,7 @@ def product_features(scorers: Scorers, products: ProductState) -> ProductFeature
     parts["log_price"] = products.log_price
     for column in range(products.numbers.shape[1]):
         parts[f"number_{column}"] = products.numbers[:, column]
+    if scorers.season is not None:
+        parts |= season_features(scorers.season, products.category)
     values = np.stack([np.asarray(part, np.float32) for part in parts.values()], axis=1)
     return ProductFeatures(tuple(parts), values)

@@ -37,6 +37,7 @@ from recsys_kedro.models.sequence_encoder import SequenceEncoder, SequenceOption
 from recsys_kedro.models.sequence_training import fit_sequence_encoder
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.season import season_counts
 from recsys_kedro.vocabulary import Vocabulary
 
 Floats = NDArray[np.float32]
@@ -49,6 +50,7 @@ OWN: Final = "own"
 NEIGHBOURS: Final = "neighbours"
 LINEAR: Final = "linear"
 SEQUENCE: Final = "sequence"
+SEASON: Final = "season"
 
 
 class ScorerOptions(Options):
@@ -71,6 +73,11 @@ class ScorerOptions(Options):
         (0.6, 0.9), description="a short and a long memory of the linear model, per step back"
     )
     event_weights: EventWeights = EventWeights()
+    season_days: int = Field(
+        28,
+        ge=0,
+        description="what sold in so many days a year ago is in season; 0: no such feature",
+    )
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,7 @@ class Scorers:
         popularity: (P, H) decayed counts of target events, one column per half-life.
         repeat_rate: (P,) share of its users who took the product in several sessions, smoothed.
         users: (P,) how many users took the product.
+        season: (P, 2) see ``ranking.season``; None where ranking does not know it.
         neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
         linear: (P, P) sparse weights of what was taken for what is taken next; None: there is no
             linear model.
@@ -134,6 +142,7 @@ class Scorers:
     popularity: Floats
     repeat_rate: Floats
     users: Floats
+    season: Floats | None
     neighbours: Mapping[str, sparse.csr_matrix]
     linear: sparse.csr_matrix | None
     sequence: SequenceEncoder | None
@@ -168,6 +177,8 @@ class Scorers:
             "repeat_rate": self.repeat_rate,
             "users": self.users,
         }
+        if self.season is not None:
+            arrays[SEASON] = self.season
         for behaviour, matrix in self.neighbours.items():
             arrays |= _parts_of(f"neighbours.{behaviour}", matrix)
         if self.linear is not None:
@@ -202,6 +213,7 @@ class Scorers:
             popularity=arrays["popularity"],
             repeat_rate=arrays["repeat_rate"],
             users=arrays["users"],
+            season=arrays.get(SEASON),
             neighbours=neighbours,
             linear=_joined(LINEAR, arrays, size) if f"{LINEAR}.data" in arrays else None,
             sequence=_sequence_encoder(arrays, settings["sequence"]),
@@ -270,7 +282,7 @@ def fit_scorers(
         vocabulary: P products; others are left out.
         as_of: UTC.
         weights: see :func:`behaviours`.
-        options: half-lives, neighbours, the linear model.
+        options: half-lives, neighbours, the linear model, the season.
     """
     past = events.filter(pl.col(c.TIMESTAMP) < as_of)
     taken = past.filter(pl.col(c.EVENT_TYPE).is_in(list(weights[TAKEN])))
@@ -286,6 +298,7 @@ def fit_scorers(
     pairs = taken.group_by(c.USER_ID, c.PRODUCT_ID).agg(sessions=pl.col(c.SESSION_ID).n_unique())
     takers = product_counts(pairs, vocabulary)
     repeaters = product_counts(pairs.filter(pl.col("sessions") > 1), vocabulary)
+    days = options.season_days
     linear = None
     if options.linear is not None:
         linear = linear_weights(taken, products, vocabulary, as_of, options.linear)
@@ -297,6 +310,7 @@ def fit_scorers(
         popularity=np.stack(popularity, axis=1),
         repeat_rate=(repeaters + 1) / (takers + 5),
         users=takers,
+        season=season_counts(taken, vocabulary, as_of, days) if days else None,
         neighbours={
             behaviour: cosine_neighbours(matrix, CosineOptions(neighbours=options.neighbours))
             for behaviour, matrix in matrices.items()

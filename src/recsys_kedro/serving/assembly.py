@@ -16,6 +16,7 @@ from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.onboarding import Quiz
 from recsys_kedro.ranking.rules import Rules
+from recsys_kedro.seasons import SeasonsOptions, alias_of
 from recsys_kedro.serving.cache import ListCache, LocalCache, RedisCache
 from recsys_kedro.serving.health import Health
 from recsys_kedro.serving.impression_files import ParquetImpressions, answer_line
@@ -26,7 +27,7 @@ from recsys_kedro.serving.options import ServingOptions
 from recsys_kedro.serving.recommender import RecommenderService
 from recsys_kedro.serving.redis_link import RedisLink
 from recsys_kedro.serving.redis_store import RedisStore
-from recsys_kedro.serving.registered_models import registered_name
+from recsys_kedro.serving.registered_models import registered_name, version_with_alias
 from recsys_kedro.serving.snapshot import ServingSnapshot
 from recsys_kedro.serving.store import SnapshotStore
 from recsys_kedro.serving.telemetry import Telemetry
@@ -62,8 +63,8 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     threads compute is for the environment to say, see ``launch``.
 
     Raises:
-        OSError, ValueError: if the snapshot, the rules or the A/B tests cannot be read: there is
-            nothing to show then, or no telling what must not be shown, or to whom.
+        OSError, ValueError: if the snapshot, the rules, the A/B tests or the seasons cannot be
+            read: there is nothing to show then, or no telling what must not be shown, or to whom.
     """
     if options.json_logs:
         configure_logging()
@@ -74,13 +75,15 @@ def assemble(parts: Parts, options: ServingOptions) -> RecommenderService:
     link = RedisLink.of(options)
     store = SnapshotStore(snapshot)
     model = _model("model", parts.model, health)
-    experiments = _experiments(options)
+    experiments, seasons = _experiments(options), _seasons(options)
+    others = _others(parts.shop, experiments, health) | _of_seasons(parts.shop, seasons, health)
     service = RecommenderService(
         model,
         snapshot,
         parts.version,
-        _others(parts.shop, experiments, health),
+        others,
         experiments,
+        seasons,
         options,
         store=store if link is None else RedisStore(link, parts.shop, store),
         cache=_cache(options, link),
@@ -142,13 +145,44 @@ def _others(
     return others
 
 
-def _model(part: str, folder: Path, health: Health) -> Recommender:
+def _seasons(options: ServingOptions) -> SeasonsOptions:
+    path = options.seasons_file
+    if path is None:
+        return SeasonsOptions()
+    return SeasonsOptions.read(path.read_text(encoding="utf-8"), str(path))
+
+
+def _of_seasons(
+    shop: str, seasons: SeasonsOptions, health: Health
+) -> dict[str, tuple[Recommender, str]]:
+    """The models of the seasons out of the registry; what is not there is said once."""
+    model, found = registered_name(shop), {}
+    for season in seasons.named:
+        alias = alias_of(season)
+        if version_with_alias(model, alias) is None:
+            LOGGER.warning(
+                "season %s: %s has no version with the alias %s, so the champion answers in it",
+                season, model, alias,
+            )  # fmt: skip
+            continue
+        folder, version = registered_folder(model, alias)
+        loaded = _model(f"model {alias}", folder, health, instead="the champion")
+        if not isinstance(loaded, Unavailable):
+            found[alias] = loaded, version
+    return found
+
+
+def _model(
+    part: str, folder: Path, health: Health, instead: str = "popular products"
+) -> Recommender:
     try:
         return AnyModel.load(folder)
     except Exception as error:
         # A damaged file must not be an outage: popular products are served until it is mended.
-        LOGGER.exception("the model in %s cannot be loaded; popular products are served", folder)
-        problem = f"cannot be loaded ({type(error).__name__}); popular products are served"
+        LOGGER.exception(
+            "the model in %s cannot be loaded, in its place serves %s", folder, instead
+        )
+        problem = f"cannot be loaded ({type(error).__name__}); in its place serves {instead}"
         health.watch(part, lambda: problem)
         return Unavailable()
 

@@ -72,6 +72,9 @@ class ServingOptions(BaseSettings):
     experiments_file: Path | None = Field(
         None, description="YAML of the A/B tests, see experiments.declarations; empty: none"
     )
+    seasons_file: Path | None = Field(
+        None, description="YAML with the shop's `seasons`, see recsys_kedro.seasons; empty: none"
+    )
     diversity: float = Field(
         0.2, ge=0, le=1, description="0: by relevance alone; costs nothing up to here, see docs"
     )

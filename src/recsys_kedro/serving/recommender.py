@@ -16,6 +16,7 @@ from recsys_kedro.models.base import Recommender
 from recsys_kedro.ranking.exploration import ExplorationOptions, rng_of
 from recsys_kedro.ranking.onboarding import Quiz, answers_as_events
 from recsys_kedro.ranking.rules import Rules
+from recsys_kedro.seasons import SeasonsOptions
 from recsys_kedro.serving.cache import ListCache, list_key, request_hash
 from recsys_kedro.serving.catalogue import Catalogue
 from recsys_kedro.serving.histories import Asked, history_of, time_of
@@ -47,8 +48,10 @@ class RecommenderService:
         model: any model of the registry.
         snapshot: histories, profiles and products as of the model's time.
         version: what the registry calls the model.
-        others: further models that A/B tests choose from, with their versions, by their alias.
+        others: further models that A/B tests and seasons choose from, with their versions, by
+            their alias.
         experiments: the A/B tests.
+        seasons: when a model of its own answers.
         options: of this server.
         store: what is known of users; None: the snapshot.
         cache: of slates, or None.
@@ -63,6 +66,7 @@ class RecommenderService:
     version: str
     others: Mapping[str, tuple[Recommender, str]] = field(default_factory=dict)
     experiments: Experiments = field(default_factory=Experiments)
+    seasons: SeasonsOptions = field(default_factory=SeasonsOptions)
     options: ServingOptions = field(default_factory=ServingOptions)
     store: OnlineStore | None = None
     cache: ListCache | None = None
@@ -79,7 +83,8 @@ class RecommenderService:
         champion = self._arm(self.model, self.version)
         others = {alias: self._arm(*each) for alias, each in self.others.items()}
         catalogue = champion.slates.maker.catalogue
-        object.__setattr__(self, "_variants", Variants(champion, others, self.experiments))
+        variants = Variants(champion, others, self.experiments, self.seasons)
+        object.__setattr__(self, "_variants", variants)
         object.__setattr__(self, "_catalogue", catalogue)
         object.__setattr__(self, "_questions", _questions(self.quiz, catalogue))
         object.__setattr__(self, "_store", self.store or SnapshotStore(self.snapshot))

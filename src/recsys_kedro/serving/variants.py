@@ -1,7 +1,8 @@
-"""Which model answers a user, and with which ranking options: as the A/B tests say.
+"""Which model answers a user, and with which ranking options: as A/B tests and seasons say.
 
-What a request asks for itself (diversity, exploration) stays: a shop that asks for the same
-in every request leaves its tests nothing to change.
+A test that names a model decides; else the season that the request lies in does, if there is a
+model for it. What a request asks for itself (diversity, exploration) stays: a shop that asks for
+the same in every request leaves its tests nothing to change.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import mlflow
 
 from recsys_kedro.experiments.assignment import assign
 from recsys_kedro.experiments.declarations import Experiments
+from recsys_kedro.seasons import SeasonsOptions, alias_of
 from recsys_kedro.serving.model_slates import ModelSlates
 from recsys_kedro.serving.registered_models import CHAMPION, version_with_alias
 from recsys_kedro.serving.requests import RecommendationRequest
@@ -60,12 +62,13 @@ class Assigned:
 
 @dataclass(frozen=True)
 class Variants:
-    """The tests of a server, and the models that they choose from.
+    """The tests and seasons of a server, and the models that they choose from.
 
     Attributes:
-        champion: answers where no test says otherwise.
+        champion: answers where neither says otherwise.
         others: by their alias in the registry.
         experiments: as declared.
+        seasons: as declared; one without a model is the champion's.
 
     Raises:
         ValueError: if a variant names an alias that is not there.
@@ -74,6 +77,7 @@ class Variants:
     champion: Arm
     others: Mapping[str, Arm] = field(default_factory=dict)
     experiments: Experiments = field(default_factory=Experiments)
+    seasons: SeasonsOptions = field(default_factory=SeasonsOptions)
 
     def __post_init__(self) -> None:
         missing = aliases_of(self.experiments) - self.others.keys()
@@ -83,17 +87,23 @@ class Variants:
 
     def of(self, request: RecommendationRequest, now: datetime) -> Assigned:
         """What holds for the user of a request at the time that it names, else ``now``."""
+        time = request.context.time or now
+        season = self.seasons.on(time)
+        usual = self.champion if season is None else self._arm_of(alias_of(season))
         if not self.experiments.layers:
-            return Assigned(request, self.champion)
-        found = assign(self.experiments, request.user_id, request.context.time or now)
+            return Assigned(request, usual)
+        found = assign(self.experiments, request.user_id, time)
         options = found.ranking.model_dump(exclude_none=True)
         update = {name: value for name, value in options.items() if getattr(request, name) is None}
         return Assigned(
             request.model_copy(update=update) if update else request,
-            self.others.get(found.model or CHAMPION, self.champion),
+            usual if found.model is None else self._arm_of(found.model),
             {each.experiment: each.variant for each in found.active},
             {each.experiment: each.variant for each in found.active if not each.forced},
         )
+
+    def _arm_of(self, alias: str) -> Arm:
+        return self.others.get(alias, self.champion)
 
 
 def aliases_of(experiments: Experiments) -> set[str]:

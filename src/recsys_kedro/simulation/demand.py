@@ -17,6 +17,8 @@ SEASON_AMPLITUDE = 0.6
 TREND_SIGMA, TREND_MEMORY = 0.35, 0.7
 NEWNESS_BOOST, NEWNESS_DAYS = 0.8, 21.0
 USUAL_DEVICE_SHARE = 0.85
+CHRISTMAS_PEAK, CHRISTMAS_SPREAD = 345.0, 12.0  # day of the year, days
+GIFT_CATEGORIES, GIFT_PRODUCTS = 0.3, 0.2  # shares
 
 # Monday first. Shares of the day's sessions by hour (UTC), for workdays and weekends.
 WEEKDAY_WEIGHTS = np.array([1.05, 1.0, 1.0, 1.0, 0.95, 0.85, 1.15])
@@ -60,7 +62,7 @@ class Visits:
 def make_demand(
     catalogue: Catalogue, options: SimulationOptions, rng: np.random.Generator
 ) -> Demand:
-    """Draw seasons and trends."""
+    """Draw seasons and trends, and what is a gift if Christmas counts."""
     weeks = -(-options.days // DAYS_PER_WEEK)
     categories = len(catalogue.centroid_KD)
     size = rng.normal(0.0, 0.4, categories)
@@ -71,8 +73,15 @@ def make_demand(
     age = np.arange(weeks)[:, None] * DAYS_PER_WEEK - catalogue.created_second / SECONDS_PER_DAY
     weight = catalogue.log_appeal + _trends(weeks, len(catalogue), rng)
     weight += (NEWNESS_BOOST * np.exp(-np.maximum(age, 0.0) / NEWNESS_DAYS)).astype(np.float32)
+    season = size + amplitude * wave
+    if options.christmas > 0:  # drawn last, so that nothing else changes
+        near = np.exp(-(((day[:, None] % 365.25) - CHRISTMAS_PEAK) ** 2) / 2 / CHRISTMAS_SPREAD**2)
+        gifts = rng.permutation(categories) < GIFT_CATEGORIES * categories
+        season += options.christmas * near * gifts
+        gifts = rng.permutation(len(catalogue)) < GIFT_PRODUCTS * len(catalogue)
+        weight += (2 * options.christmas * near * gifts).astype(np.float32)
     return Demand(
-        log_season_WK=(size + amplitude * wave).astype(np.float32),
+        log_season_WK=season.astype(np.float32),
         log_weight_WP=np.where(age >= 0, weight, -np.inf).astype(np.float32),
     )
 

@@ -32,6 +32,13 @@ class SimulationOptions(Options):
     consumable_share: float = Field(
         0.3, ge=0, le=1, description="share of products that are used up and bought again"
     )
+    christmas: float = Field(
+        0.0,
+        ge=0,
+        le=3,
+        description="how far some categories and products grow before Christmas: "
+        "natural log of times their demand; products twice that",
+    )
     return_share: float = Field(
         0.03, ge=0, le=1, description="share of purchases that are sent back"
     )
