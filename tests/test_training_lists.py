@@ -9,7 +9,7 @@ from recsys_kedro.features import columns as f
 from recsys_kedro.ranking.candidates import CandidateOptions
 from recsys_kedro.ranking.season import SEASON_FEATURES
 from recsys_kedro.splits import targets_between
-from recsys_kedro.training_lists import HISTORY_LENGTH, TrainingLists, list_times
+from recsys_kedro.training_lists import HISTORY_LENGTH, SamplingOptions, TrainingLists, list_times
 from recsys_kedro.training_requests import LABEL_END
 
 ARRAYS = ("offsets", "product", "features", "label", "taken", "proposed")
@@ -307,11 +307,43 @@ def test_a_shop_of_less_than_a_year_has_no_season(shop_lists):
     assert shop_lists.options.scorers.season_days == 0
 
 
-def test_list_times(shop_split):
+def test_list_times(shop_split, shop_events):
     """Two of the first fit, all later ones."""
     cut = shop_split.validation_start
     times = [cut + timedelta(days=days) for days in (7, 0, -7, -14, -21, -28, 20)]
-    chosen = list_times(times, shop_split, 2)
+    options = SamplingOptions(snapshots=2)
+    chosen = list_times(times, shop_events, shop_split, options)
     assert chosen == [cut + timedelta(days=days) for days in (-21, -14, -7, 0, 7, 20)]
-    assert list_times(times[:3], shop_split, 2) == sorted(times[:3])
-    assert list_times([], shop_split, 2) == []
+    assert list_times(times[:3], shop_events, shop_split, options) == sorted(times[:3])
+    assert list_times([], shop_events, shop_split, options) == []
+
+
+def test_more_snapshots_where_those_have_few_lists(shop_split, shop_events):
+    cut, week = shop_split.validation_start, timedelta(days=7)
+    times = [cut - shop_split.horizon - number * week for number in range(6)]
+    takers = [
+        targets_between(shop_events, time, time + shop_split.horizon, shop_split)[
+            c.USER_ID
+        ].n_unique()
+        for time in times
+    ]
+    assert min(takers) > 1
+
+    def chosen(**options):
+        return list_times(times, shop_events, shop_split, SamplingOptions(**options))
+
+    assert chosen(snapshots=2, lists=sum(takers[:2])) == times[1::-1]
+    assert chosen(snapshots=2, lists=sum(takers[:2]) + 1) == times[2::-1]
+    assert chosen(snapshots=2, lists=4, window_queries=1) == times[3::-1]  # one of each
+    assert chosen(snapshots=2, lists=10**9) == times[::-1]
+
+
+def test_lists_of_more_snapshots_where_the_latest_have_few(shop_lists, shop_split):
+    cut = shop_split.test_start
+    known = shop_lists.known_at(cut)
+    windows = known.requests.filter(~pl.col(c.LIVE))[f.SNAPSHOT_TIME].unique().sort()
+    sizes = [known.known_at(cut, number).requests.height for number in range(1, len(windows) + 1)]
+    assert len(sizes) > 3
+    for lists, expected in ((sizes[1], 2), (sizes[1] + 1, 3), (sizes[2], 3), (10**9, len(sizes))):
+        found = shop_lists.known_at(cut, 1, lists)
+        assert_same_lists(found, shop_lists.known_at(cut, expected))

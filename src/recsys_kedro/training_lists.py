@@ -36,7 +36,7 @@ from recsys_kedro.ranking.season import reaches_back
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NO_PRODUCT, NegativeOptions, draw_negatives, draw_probabilities
-from recsys_kedro.splits import TimeSplit
+from recsys_kedro.splits import TimeSplit, targets_between
 from recsys_kedro.training_requests import LABEL_END, RequestOptions, training_requests
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -49,6 +49,7 @@ class SamplingOptions(RequestOptions):
     """How many training lists there are, how long they are, and what proposes candidates."""
 
     snapshots: int = Field(12, ge=1, description="snapshots that one fit learns from, the latest")
+    lists: int = Field(0, ge=0, description="of more snapshots where those have fewer lists")
     list_negatives: int = Field(100, ge=1, description="candidates not taken, kept per list")
     sampled_negatives: int = Field(
         8, ge=0, description="negatives from the whole catalogue per list"
@@ -89,17 +90,22 @@ class TrainingLists:
     proposed: NDArray[np.bool_]
     options: SamplingOptions
 
-    def known_at(self, cut: datetime, snapshots: int | None = None) -> "TrainingLists":
+    def known_at(
+        self, cut: datetime, snapshots: int | None = None, lists: int = 0
+    ) -> "TrainingLists":
         """Only the lists whose labels end by ``cut``.
 
         Args:
             cut: UTC.
             snapshots: only of the latest so many snapshots with windows; None: of all.
+            lists: of more snapshots where those have fewer lists.
         """
         known = pl.col(LABEL_END) <= cut
-        windows = self.requests.filter(known & ~pl.col(c.LIVE))[f.SNAPSHOT_TIME].unique().sort()
+        ended = self.requests.filter(known)
+        windows = ended.filter(~pl.col(c.LIVE))[f.SNAPSHOT_TIME].unique().sort()
         if snapshots is not None and len(windows) > 0:
-            known = known & (pl.col(f.SNAPSHOT_TIME) >= windows.tail(snapshots).min())
+            few = sum((ended[f.SNAPSHOT_TIME] >= time).sum() < lists for time in windows)
+            known = known & (pl.col(f.SNAPSHOT_TIME) >= windows.tail(max(snapshots, few + 1)).min())
         keep = self.requests.select(known).to_series().to_numpy()
         return self if keep.all() else self.take(np.flatnonzero(keep))
 
@@ -145,16 +151,22 @@ class TrainingLists:
         )
 
 
-def list_times(times: Sequence[datetime], split: TimeSplit, snapshots: int) -> list[datetime]:
+def list_times(
+    times: Sequence[datetime], events: pl.DataFrame, split: TimeSplit, options: SamplingOptions
+) -> list[datetime]:
     """The snapshot times that the fits of a split learn from, ascending.
 
-    Of the given ``times`` the latest ``snapshots`` whose window ends by the validation cut, and
-    all later ones.
+    Of the given ``times`` the latest ``snapshots`` whose window ends by the validation cut, more
+    of them where their windows have fewer queries than ``lists``, and all later ones.
     """
     ordered = sorted(times)
     first_fit = [time for time in ordered if time + split.horizon <= split.validation_start]
-    start = first_fit[-snapshots:][:1] or ordered[:1]
-    return [time for time in ordered if time >= start[0]]
+    start, lists = len(first_fit), 0
+    while start > 0 and (len(first_fit) - start < options.snapshots or lists < options.lists):
+        start -= 1
+        taken = targets_between(events, first_fit[start], first_fit[start] + split.horizon, split)
+        lists += min(taken[c.USER_ID].n_unique(), options.window_queries)
+    return ordered[start:]
 
 
 def build_training_lists(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_kedro.models.ials import IALS, IALSOptions
+from recsys_kedro.models.ials import IALS, Factorisation, IALSOptions
 
 
 def test_the_user_vector_is_the_least_squares_answer_to_the_history(
@@ -9,7 +9,8 @@ def test_the_user_vector_is_the_least_squares_answer_to_the_history(
 ):
     options = IALSOptions(factors=1, regularization=1, alpha=3, own_weight=0, half_life_days=10)
     model = IALS.fit(make_data(events), options, seed=0)
-    model.product_factors = np.array([[1], [2], [0], [0]], np.float32)
+    factors = np.array([[1], [2], [0], [0]], np.float32)
+    model.factorisation = Factorisation(factors, options)
     asked = ask(make_events(("dan", "a", 10)), "dan")
     confidence = 1 + 3 * 0.5**1
     user = confidence * 1 / ((1 * 1 + 2 * 2) + (confidence - 1) * 1 + 1)
@@ -18,7 +19,9 @@ def test_the_user_vector_is_the_least_squares_answer_to_the_history(
 
 def test_fit_is_quiet_and_follows_the_seed(events, make_data, capfd):
     data, options = make_data(events), IALSOptions(factors=2)
-    first, same, other = (IALS.fit(data, options, seed).product_factors for seed in (1, 1, 2))
+    first, same, other = (
+        IALS.fit(data, options, seed).factorisation.product_factors for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, same)
     assert not np.array_equal(first, other)
     assert "".join(capfd.readouterr()) == ""

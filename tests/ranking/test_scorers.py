@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro import schemas
@@ -12,6 +13,7 @@ from recsys_kedro.models.sequence_encoder import SequenceOptions
 from recsys_kedro.ranking.scorers import (
     TAKEN,
     VISITED,
+    ScorerFactorOptions,
     ScorerOptions,
     Scorers,
     behaviours,
@@ -33,7 +35,7 @@ TABLE = pl.DataFrame(
 
 SEQUENCE = SequenceOptions(width=4, heads=1, longest=3, negatives=2, batch_size=8, epochs=2)
 WITH_SEQUENCE = OPTIONS.model_copy(update={"sequence": SEQUENCE})
-WITHOUT_LINEAR = OPTIONS.model_copy(update={"linear": None})
+WITHOUT_LINEAR = OPTIONS.model_copy(update={"linear": None, "ials": None})
 
 
 @pytest.fixture
@@ -130,10 +132,11 @@ def test_save_and_load(make_events, fit, ask, tmp_path, options):
     scorers = fit(events, options)
     scorers.save(tmp_path / "scorers.safetensors")
     loaded = Scorers.load(tmp_path / "scorers.safetensors")
-    arrays = ("linear", "sequence", "popularity", "repeat_rate", "users", "season")
+    arrays = ("linear", "ials", "sequence", "popularity", "repeat_rate", "users", "season")
     without = {"neighbours": {}} | dict.fromkeys(arrays)
     assert replace(scorers, **without) == replace(loaded, **without)
     assert (loaded.linear is None) == (options is WITHOUT_LINEAR)
+    assert (loaded.ials is None) == (options is WITHOUT_LINEAR)
     assert (loaded.sequence is None) == (options is not WITH_SEQUENCE)
     queries = ask(events, "ann", "ben")
     expected = scorers.catalogue_scores(queries, PRODUCTS)
@@ -152,3 +155,41 @@ def test_the_sequence_encoder_scores_what_was_taken(make_events, fit, ask):
     assert past.product_E.tolist() == [0, 1]  # the click was no purchase
     np.testing.assert_array_equal(found.dense, scorers.sequence.lifts(past, 2))
     assert not any("sequence" in name for name in fit(events).catalogue_scores(queries, PRODUCTS))
+
+
+def test_the_factorisation_reads_events_of_all_types(make_events, fit, ask):
+    events = make_events(
+        ("ann", "a", 80), ("ann", "b", 85, c.CLICK), ("ben", "a", 80), ("eve", "c", 90)
+    )  # fmt: skip
+    scorers = fit(events)
+    queries = ask(make_events(("dan", "a", 95, c.CLICK)), "dan", "nobody")
+    found = scorers.catalogue_scores(queries, PRODUCTS)
+    weight = 0.2 * 0.5 ** (5 / np.array([10, 20]))  # a click, five days ago, in both memories
+    for memory, history in zip(("short", "long"), weight, strict=True):
+        past = sparse.csr_matrix(np.array([[history, 0, 0], [0, 0, 0]], np.float32))
+        np.testing.assert_allclose(
+            found[f"ials_{memory}"].dense, scorers.ials.scores(past), rtol=1e-4, atol=1e-7
+        )
+    assert found["ials_long"].dense[0, 1] > found["ials_long"].dense[0, 2]
+    assert not found["ials_long"].dense[1].any()
+
+
+def test_of_many_users_a_sample_is_factorised(make_events, fit):
+    rows = [(f"u{number}", "ab"[number % 2], 80) for number in range(9)]
+    few, all_ = (
+        fit(
+            make_events(*rows), OPTIONS.model_copy(update={"ials": ScorerFactorOptions(users=most)})
+        )
+        for most in (3, 9)
+    )
+    first = make_events(*(rows[number] for number in (0, 4, 8)))
+    alone = fit(first)
+    np.testing.assert_array_equal(few.ials.product_factors, alone.ials.product_factors)
+    assert (few.ials.product_factors != all_.ials.product_factors).any()
+
+
+def test_no_past_at_all(make_events, fit, ask):
+    events = make_events(("ann", "a", 110))
+    found = fit(events, WITH_SEQUENCE).catalogue_scores(ask(events, "ann"), PRODUCTS)
+    assert all(np.isfinite(each.dense).all() for each in found.values())
+    assert not found["ials_long"].dense.any()

@@ -21,7 +21,7 @@ def by_source(recalls):
 def test_own_history_and_trends_by_hand(make_events, make_snapshot, ask):
     """Ann had the lamp a; b is what others buy of late. She takes both, and one never seen."""
     events = make_events(("ann", "a", 50), ("bob", "b", 99), ("eve", "b", 99))
-    options = CandidateOptions(linear=0, neighbours=0, retrieval=80, category=0, new=0)
+    options = CandidateOptions(linear=0, ials=0, neighbours=0, retrieval=80, category=0, new=0)
     truth = truth_of(("ann", "a"), ("ann", "b"), ("ann", "unseen"), ("nobody asked", "a"))
     found = by_source(source_recalls(ask(events, "ann"), truth, make_snapshot(events), options))
     assert list(found) == ["history", "trending", "all"]  # no retrieval without a model
@@ -33,7 +33,9 @@ def test_own_history_and_trends_by_hand(make_events, make_snapshot, ask):
 
 def test_the_retrieval_of_a_model_is_a_source_of_its_own(make_events, make_snapshot, ask):
     events = make_events(("ann", "a", 50), ("bob", "b", 99), ("eve", "c", 99))
-    options = CandidateOptions(linear=0, neighbours=0, retrieval=1, trending=0, category=0, new=0)
+    options = CandidateOptions(
+        linear=0, ials=0, neighbours=0, retrieval=1, trending=0, category=0, new=0
+    )
     truth = truth_of(("ann", "a"), ("ann", "c"))
     snapshot = make_snapshot(events)
 

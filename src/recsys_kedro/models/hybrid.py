@@ -53,6 +53,7 @@ class HybridOptions(Options):
     training: TrainingOptions = TrainingOptions()
     encoders: EncoderOptions = EncoderOptions()
     snapshots: int = Field(12, ge=1, description="latest snapshots to learn from")
+    lists: int = Field(0, ge=0, description="of more snapshots where those have fewer lists")
     list_size: int = Field(96, ge=2, description="products ranked per training list")
     new_weight: float = Field(1.0, ge=0, description="loss of ranking new products, against all")
     top_weight: float = Field(1.0, ge=0, description="loss of a list's top, against all of it")

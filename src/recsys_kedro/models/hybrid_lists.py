@@ -14,7 +14,7 @@ from recsys_kedro.training_lists import TrainingLists
 def lists_to_learn_from(
     lists: TrainingLists, cut: datetime, options: HybridOptions
 ) -> TrainingLists:
-    """The lists of the latest snapshots whose labels end by ``cut``.
+    """The lists of the latest snapshots whose labels end by ``cut``, of enough to have many.
 
     With a season also those of all snapshots that lie in it, each as often as it weighs. Without
     the season of products unless all of these snapshots know it: where the log is too short for
@@ -26,7 +26,7 @@ def lists_to_learn_from(
         cut: UTC.
         options: how many snapshots, and the season.
     """
-    recent = lists.known_at(cut, options.snapshots)
+    recent = lists.known_at(cut, options.snapshots, options.lists)
     if options.season is None or recent.requests.is_empty():
         return _without_unknown_season(recent)
     known = lists.known_at(cut)

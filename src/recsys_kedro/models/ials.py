@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions, learning_matrix
+from recsys_kedro.options import Options
 
 
-class IALSOptions(HistoryOptions):
-    """The factorisation, beside the options of the history."""
+class FactorOptions(Options):
+    """The factorisation."""
 
     factors: int = Field(64, ge=1, description="dimensions of a product's vector")
     regularization: float = Field(1, gt=0, description="added to the diagonal of each solve")
@@ -29,35 +30,36 @@ class IALSOptions(HistoryOptions):
     iterations: int = Field(15, ge=1, description="rounds over users and products")
 
 
-@dataclass(eq=False)
-class IALS(HistoryModel):
-    """Scores products by the dot product with a user vector solved from the history.
+class IALSOptions(HistoryOptions, FactorOptions):
+    """The factorisation, and the options of the history."""
 
-    No user is looked up: the vector is the least-squares answer to the query's own history, so
-    new users and new events count without a refit.
+
+@dataclass(frozen=True)
+class Factorisation:
+    """Products as vectors; no user is looked up.
+
+    The vector of a user is the least-squares answer to the user's own history, so new users and
+    new events count without a refit.
 
     Attributes:
         product_factors: (P, F).
+        options: as fitted.
     """
 
-    name = "ials"
-    options_type = IALSOptions
-
     product_factors: NDArray[np.float32]
+    options: FactorOptions
 
     @classmethod
-    def fit(cls, data: TrainingData, options: IALSOptions, seed: int) -> Self:
-        """See :meth:`Recommender.fit`."""
-        parts = cls.shared_parts(data, options)
-        matrix = learning_matrix(data, parts["vocabulary"], options)
+    def fit(cls, taken: sparse.csr_matrix, options: FactorOptions, seed: int) -> Self:
+        """Of a matrix (U, P) of interactions."""
         # One BLAS thread under implicit's own: nested threads are slow, and warned about.
         with threadpool_limits(1, "blas"):
             solver = _solver(options, seed)
-            solver.fit(_confidence(matrix, options.alpha), show_progress=False)
-        return cls(**parts, product_factors=solver.item_factors)
+            solver.fit(_confidence(taken, options.alpha), show_progress=False)
+        return cls(solver.item_factors, options)
 
-    def from_history(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
-        """See :meth:`HistoryModel.from_history`."""
+    def scores(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
+        """(Q, P) of users with these histories (Q, P)."""
         confidence = _confidence(history, self.options.alpha)
         users = self._fold_in.recalculate_user(np.arange(history.shape[0]), confidence)
         scores: NDArray[np.float32] = users @ self.product_factors.T
@@ -70,19 +72,46 @@ class IALS(HistoryModel):
         solver.item_factors = self.product_factors
         return solver
 
+
+@dataclass(eq=False)
+class IALS(HistoryModel):
+    """Scores products by a factorisation of who took what.
+
+    Attributes:
+        factorisation: of the products.
+    """
+
+    name = "ials"
+    options_type = IALSOptions
+
+    factorisation: Factorisation
+
+    @classmethod
+    def fit(cls, data: TrainingData, options: IALSOptions, seed: int) -> Self:
+        """See :meth:`Recommender.fit`."""
+        parts = cls.shared_parts(data, options)
+        matrix = learning_matrix(data, parts["vocabulary"], options)
+        return cls(**parts, factorisation=Factorisation.fit(matrix, options, seed))
+
+    def from_history(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
+        """See :meth:`HistoryModel.from_history`."""
+        return self.factorisation.scores(history)
+
     def save(self, folder: Path) -> None:
         """See :meth:`Recommender.save`."""
         super().save(folder)
-        np.save(folder / "product_factors.npy", self.product_factors, allow_pickle=False)
+        factors = self.factorisation.product_factors
+        np.save(folder / "product_factors.npy", factors, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """See :meth:`Recommender.load`."""
         factors = np.load(folder / "product_factors.npy", allow_pickle=False)
-        return cls(**cls.load_parts(folder), product_factors=factors)
+        parts = cls.load_parts(folder)
+        return cls(**parts, factorisation=Factorisation(factors, parts["options"]))
 
 
-def _solver(options: IALSOptions, seed: int) -> Any:
+def _solver(options: FactorOptions, seed: int) -> Any:
     """Rows are solved apart from each other, so the number of threads changes nothing."""
     return AlternatingLeastSquares(
         factors=options.factors,

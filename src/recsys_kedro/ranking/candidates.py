@@ -15,6 +15,7 @@ from scipy import sparse
 
 from recsys_kedro.options import Options
 from recsys_kedro.ranking.scorers import (
+    IALS,
     LINEAR,
     MEMORIES,
     NEIGHBOURS,
@@ -33,7 +34,17 @@ CATEGORY: Final = "category"
 NEW: Final = "new"
 RETRIEVAL: Final = "retrieval"
 NEW_ANYWHERE = 0.05  # interest in new products of categories that the user has not touched
-SOURCES: Final = (HISTORY, LINEAR, SEQUENCE, NEIGHBOURS, RETRIEVAL, TRENDING, CATEGORY, NEW)
+SOURCES: Final = (
+    HISTORY,
+    LINEAR,
+    SEQUENCE,
+    IALS,
+    NEIGHBOURS,
+    RETRIEVAL,
+    TRENDING,
+    CATEGORY,
+    NEW,
+)
 
 
 class CandidateOptions(Options):
@@ -42,6 +53,7 @@ class CandidateOptions(Options):
     history: int = Field(150, ge=0, description="own past products, for repeats")
     linear: int = Field(80, ge=0, description="by the linear model, per memory")
     sequence: int = Field(80, ge=0, description="by the sequence encoder, where there is one")
+    ials: int = Field(80, ge=0, description="by the factorisation, per memory")
     neighbours: int = Field(80, ge=0, description="by neighbourhoods, per behaviour and memory")
     retrieval: int = Field(80, ge=0, description="by the model's own user and product vectors")
     trending: int = Field(60, ge=0, description="recently popular, for each of two half-lives")
@@ -137,7 +149,7 @@ def _propose_to(
     _mark_best(marks, product[own], value[own], options.history, HISTORY)
     for name, (product, value) in rows.items():
         family = name.split("_")[0]
-        if family in (LINEAR, SEQUENCE, NEIGHBOURS):
+        if family in (LINEAR, SEQUENCE, IALS, NEIGHBOURS):
             free = ~user.taken[product] & known[product]
             _mark_best(marks, product[free], value[free], getattr(options, family), family)
     if retrieval is not None:

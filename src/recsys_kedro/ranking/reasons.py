@@ -16,9 +16,9 @@ from scipy import sparse
 from recsys_kedro.columns import EventType
 from recsys_kedro.ranking.candidates import CATEGORY, HISTORY, NEW, RETRIEVAL, TRENDING
 from recsys_kedro.ranking.cold_start import POPULAR
-from recsys_kedro.ranking.scorers import LINEAR, NEIGHBOURS, SEQUENCE
+from recsys_kedro.ranking.scorers import IALS, LINEAR, NEIGHBOURS, SEQUENCE
 
-LIKE_HISTORY = (LINEAR, SEQUENCE, NEIGHBOURS, RETRIEVAL)
+LIKE_HISTORY = (LINEAR, SEQUENCE, IALS, NEIGHBOURS, RETRIEVAL)
 NEWEST_READ = 50
 DAYS_PER_MONTH = 30.4
 Similarity: TypeAlias = sparse.csr_matrix | NDArray[np.float32]

@@ -22,6 +22,7 @@ from scipy import sparse
 
 from recsys_kedro import columns as c
 from recsys_kedro.mapped_arrays import mapped_arrays
+from recsys_kedro.models.ials import Factorisation, FactorOptions
 from recsys_kedro.models.interactions import (
     Decay,
     EventWeights,
@@ -45,12 +46,24 @@ Floats = NDArray[np.float32]
 TAKEN: Final = "taken"
 VISITED: Final = "visited"
 MEMORIES: Final = ("short", "long")
+SEED = 0  # a scorer as of a time is the same wherever it is fitted
 CSR_PARTS: Final = ("data", "indices", "indptr")
 OWN: Final = "own"
 NEIGHBOURS: Final = "neighbours"
 LINEAR: Final = "linear"
+IALS: Final = "ials"
 SEQUENCE: Final = "sequence"
 SEASON: Final = "season"
+
+
+class ScorerFactorOptions(FactorOptions):
+    """The factorisation that is a scorer; it learns from events of all types."""
+
+    regularization: float = Field(10, gt=0, description="added to the diagonal of each solve")
+    learning_half_life_days: float | None = Field(
+        60, gt=0, description="of the events learned from, days; empty: all weigh the same"
+    )
+    users: int = Field(200_000, ge=1, description="learned from; of more a sample")
 
 
 class ScorerOptions(Options):
@@ -65,6 +78,9 @@ class ScorerOptions(Options):
     neighbours: int = Field(200, ge=1, description="most similar products kept per product")
     linear: LinearWeightOptions | None = Field(
         LinearWeightOptions(), description="of the linear model; empty: there is none"
+    )
+    ials: ScorerFactorOptions | None = Field(
+        ScorerFactorOptions(), description="of the factorisation; empty: there is none"
     )
     sequence: SequenceOptions | None = Field(
         None, description="of the sequence encoder; empty: there is none"
@@ -132,6 +148,7 @@ class Scorers:
         neighbours: by behaviour, (P, P) sparse cosine similarity, the strongest per product.
         linear: (P, P) sparse weights of what was taken for what is taken next; None: there is no
             linear model.
+        ials: the factorisation of who dealt with what; None: there is none.
         sequence: what is likely next by the order of what was taken; None: there is no encoder.
         half_lives_days: the short and the long memory.
         linear_decays: those of the linear model, per step back.
@@ -145,6 +162,7 @@ class Scorers:
     season: Floats | None
     neighbours: Mapping[str, sparse.csr_matrix]
     linear: sparse.csr_matrix | None
+    ials: Factorisation | None
     sequence: SequenceEncoder | None
     half_lives_days: tuple[float, float]
     linear_decays: tuple[float, float]
@@ -163,6 +181,12 @@ class Scorers:
                 families[LINEAR] = steps @ self.linear
             for family, matrix in families.items():
                 scores |= _by_memory(f"{family}_{behaviour}", matrix, len(queries))
+        if self.ials is not None:
+            weights = by_any_behaviour(self.weights)
+            history = history_matrix(queries, vocabulary, weights, *self.half_lives_days)
+            dense = self.ials.scores(history)
+            for memory, first in zip(MEMORIES, (0, len(queries)), strict=True):
+                scores[f"{IALS}_{memory}"] = Scores(dense[first : first + len(queries)])
         if self.sequence is not None:
             longest = self.sequence.pooling.options.longest
             past = newest_steps(queries, vocabulary, self.weights[TAKEN], longest)
@@ -183,11 +207,15 @@ class Scorers:
             arrays |= _parts_of(f"neighbours.{behaviour}", matrix)
         if self.linear is not None:
             arrays |= _parts_of(LINEAR, self.linear)
-        sequence = None
+        ials = sequence = None
+        if self.ials is not None:
+            arrays[IALS] = self.ials.product_factors
+            ials = self.ials.options.model_dump(mode="json")
         if self.sequence is not None:
             arrays |= {f"{SEQUENCE}.{name}": a for name, a in self.sequence.arrays().items()}
             sequence = self.sequence.pooling.options.model_dump(mode="json")
         settings = {
+            "ials": ials,
             "sequence": sequence,
             "as_of": self.as_of.isoformat(),
             "half_lives_days": self.half_lives_days,
@@ -216,6 +244,7 @@ class Scorers:
             season=arrays.get(SEASON),
             neighbours=neighbours,
             linear=_joined(LINEAR, arrays, size) if f"{LINEAR}.data" in arrays else None,
+            ials=_factorisation_of(arrays, settings["ials"]),
             sequence=_sequence_encoder(arrays, settings["sequence"]),
             half_lives_days=tuple(settings["half_lives_days"]),
             linear_decays=tuple(settings["linear_decays"]),
@@ -241,6 +270,14 @@ def _joined(name: str, arrays: Mapping[str, NDArray[Any]], size: int) -> sparse.
     return sparse.csr_matrix(parts, shape=(size, size))
 
 
+def _factorisation_of(
+    arrays: Mapping[str, NDArray[Any]], options: Mapping[str, Any] | None
+) -> Factorisation | None:
+    if options is None:
+        return None
+    return Factorisation(arrays[IALS], ScorerFactorOptions.model_validate(options))
+
+
 def _sequence_encoder(
     arrays: Mapping[str, NDArray[Any]], options: Mapping[str, Any] | None
 ) -> SequenceEncoder | None:
@@ -264,6 +301,37 @@ def behaviours(
     if events[c.EVENT_TYPE].is_in(list(others)).any():
         result[VISITED] = others
     return result
+
+
+def by_any_behaviour(weights: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The weight of each event type, whatever behaviour it belongs to."""
+    return {kind: weight for by_type in weights.values() for kind, weight in by_type.items()}
+
+
+def _factorisation(
+    past: pl.DataFrame,
+    vocabulary: Vocabulary,
+    as_of: datetime,
+    weights: Mapping[str, Mapping[str, float]],
+    options: ScorerFactorOptions,
+) -> Factorisation:
+    """Of the users of ``past``; of many, of as many spread over all of them.
+
+    A product that nobody dealt with has a vector of zeros.
+    """
+    half_life = options.learning_half_life_days
+    decay = None if half_life is None else Decay(as_of, half_life)
+    users = Vocabulary.fit(past[c.USER_ID])
+    if len(users) > options.users:
+        some = np.linspace(0, len(users) - 1, options.users).astype(np.int64)
+        users = Vocabulary(users.decode(some))
+    matrix = interaction_matrix(past, users, vocabulary, by_any_behaviour(weights), decay)
+    dealt_with = np.unique(matrix.indices)
+    factors = np.zeros((len(vocabulary), options.factors), np.float32)
+    if len(dealt_with) > 0:
+        fitted = Factorisation.fit(matrix[:, dealt_with], options, SEED)
+        factors[dealt_with] = fitted.product_factors
+    return Factorisation(factors, options)
 
 
 def fit_scorers(
@@ -302,7 +370,9 @@ def fit_scorers(
     linear = None
     if options.linear is not None:
         linear = linear_weights(taken, products, vocabulary, as_of, options.linear)
-    sequence = None
+    ials = sequence = None
+    if options.ials is not None:
+        ials = _factorisation(past, vocabulary, as_of, weights, options.ials)
     if options.sequence is not None:
         sequence = fit_sequence_encoder(taken, products, vocabulary, as_of, options.sequence)
     return Scorers(
@@ -316,6 +386,7 @@ def fit_scorers(
             for behaviour, matrix in matrices.items()
         },
         linear=linear,
+        ials=ials,
         sequence=sequence,
         half_lives_days=options.history_half_lives_days,
         linear_decays=options.linear_decays,

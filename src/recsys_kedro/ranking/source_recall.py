@@ -16,6 +16,7 @@ from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import RETRIEVAL, SOURCES, CandidateOptions, propose
 from recsys_kedro.ranking.product_state import product_state
 from recsys_kedro.ranking.scorers import (
+    IALS,
     LINEAR,
     SEQUENCE,
     TAKEN,
@@ -80,7 +81,12 @@ def source_recalls(
             among the sources.
     """
     scorers = snapshot.scorers
-    made_of = {LINEAR: scorers.linear, SEQUENCE: scorers.sequence, RETRIEVAL: retrieval}
+    made_of = {
+        LINEAR: scorers.linear,
+        SEQUENCE: scorers.sequence,
+        IALS: scorers.ials,
+        RETRIEVAL: retrieval,
+    }
     names = [
         name for name in SOURCES if getattr(options, name) and made_of.get(name, ...) is not None
     ]
