@@ -214,7 +214,8 @@ def write_candidates(spec: Spec, tables: Tables, window: Window) -> float:
         The seconds that fitting the scorers took; the rest is what answering takes.
     """
     folder, past = spec.folder / INPUTS / window.name, tables.before(window.cut)
-    _, sampling = _options(spec)
+    # As the lists were made: what is too young for a feature has none in either.
+    sampling = TrainingLists.load(folder / "lists").options
     at_cut = pl.col(f.SNAPSHOT_TIME) == window.cut
     now = pl.read_parquet(folder / "snapshots.parquet").filter(at_cut)
     names = past.products.select(c.PRODUCT_ID, c.NAME)
