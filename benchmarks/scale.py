@@ -3,8 +3,8 @@
 Run: ``python benchmarks/scale.py --events 1000000 10000000``. Each size is a simulated shop
 (20 events a user, a product for 1,000 events, 180 days), kept in ``data/benchmarks/scale``.
 A stage is what ``kedro run`` does, tables read, checked and written; its seconds leave out the
-start of Python, its peak memory is that of the whole process. The linear model, a dense inverse
-that the default leaves out above 15,000 products, is left out of all sizes. On a machine with
+start of Python, its peak memory is that of the whole process. The linear model,
+whose work grows with the products and not the events, is left out of all sizes. On a machine with
 other work, compare the processor's seconds, which count the start of Python too.
 """
 
