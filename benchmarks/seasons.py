@@ -9,12 +9,11 @@ are shared. Differences are paired by user and window, with 95 % bootstrap inter
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import narwhals as nw
-import numpy as np
 import polars as pl
 import report
 
@@ -26,7 +25,7 @@ from recsys_kedro.fitting import queries_at, recommend_tasks, started_users, tra
 from recsys_kedro.metrics.intervals import paired_interval
 from recsys_kedro.metrics.lists import ndcg_by_user
 from recsys_kedro.models.hybrid import Hybrid, HybridOptions
-from recsys_kedro.ranking.season import SEASON_FEATURES
+from recsys_kedro.models.hybrid_lists import without_product_season
 from recsys_kedro.schemas import EVENTS
 from recsys_kedro.simulation.options import SimulationOptions
 from recsys_kedro.simulation.shop import Shop, simulate_shop
@@ -125,17 +124,6 @@ class TwoYears:
         truth = started_users(truth, self.events, cut)
         queries = queries_at(truth, *tables, cut, FeatureOptions())
         return ndcg_by_user(truth, recommend_tasks(model, queries), 10)
-
-
-def without_product_season(lists: TrainingLists) -> TrainingLists:
-    kept = ~np.isin(lists.feature_names, SEASON_FEATURES)
-    scorers = lists.options.scorers.model_copy(update={"season_days": 0})
-    return replace(
-        lists,
-        feature_names=tuple(np.array(lists.feature_names)[kept].tolist()),
-        features=lists.features[:, kept],
-        options=lists.options.model_copy(update={"scorers": scorers}),
-    )
 
 
 def measured(

@@ -14,6 +14,7 @@ from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
 from recsys_kedro.fitting import fit_model
 from recsys_kedro.models.hybrid import HybridOptions
+from recsys_kedro.models.hybrid_lists import lists_to_learn_from
 from recsys_kedro.promotion import Recipe
 from recsys_kedro.season_backtest import (
     SERVED,
@@ -112,6 +113,18 @@ def test_both_learn_from_what_lies_before_the_season_and_one_from_last_years_too
     assert verdict.passed
     assert verdict.users > 20
     assert verdict.figures[SERVED] == verdict.figures[WEIGHTED]
+
+
+def test_with_few_lists_a_fit_goes_back_week_by_week_and_not_to_the_season(learned_from):
+    """Fifteen of windows and up to five of visits per snapshot: fifty need three or four."""
+    season, cut = Season(**SUMMER), learned_from.times[-1]
+    recipe = HybridOptions(snapshots=1, lists=50)
+    lists = learned_from.data(cut, season, recipe).lists
+    finished = [time for time in learned_from.times if time + learned_from.split.horizon <= cut]
+    used = lists_to_learn_from(lists, cut, recipe).requests[f.SNAPSHOT_TIME]
+    assert used.min() in finished[-4:-2]
+    assert not any(season.contains(time) for time in finished[-4:])
+    assert any(season.contains(time) for time in lists.requests[f.SNAPSHOT_TIME].unique())
 
 
 def test_what_comes_after_the_window_changes_nothing(learned_from):

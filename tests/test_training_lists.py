@@ -9,8 +9,8 @@ from recsys_kedro.features import columns as f
 from recsys_kedro.ranking.candidates import CandidateOptions
 from recsys_kedro.ranking.season import SEASON_FEATURES
 from recsys_kedro.splits import targets_between
-from recsys_kedro.training_lists import HISTORY_LENGTH, SamplingOptions, TrainingLists, list_times
-from recsys_kedro.training_requests import LABEL_END
+from recsys_kedro.training_lists import HISTORY_LENGTH, SamplingOptions, TrainingLists
+from recsys_kedro.training_requests import LABEL_END, list_times
 
 ARRAYS = ("offsets", "product", "features", "label", "taken", "proposed")
 

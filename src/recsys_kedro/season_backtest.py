@@ -30,6 +30,7 @@ from recsys_kedro.promotion import Recipe, mean_of_tasks_by_user
 from recsys_kedro.seasons import Season, SeasonsOptions, WeightedSeason, alias_of
 from recsys_kedro.splits import TimeSplit, window_truth
 from recsys_kedro.training_lists import SamplingOptions, build_training_lists
+from recsys_kedro.training_requests import latest_times
 
 SERVED, WEIGHTED = "served", "weighted"
 
@@ -85,10 +86,17 @@ class LearnedFrom:
         """The times of the product snapshots, ascending."""
         return self.product_snapshots[f.SNAPSHOT_TIME].unique().sort().to_list()
 
-    def data(self, cut: datetime, season: Season, snapshots: int) -> TrainingData:
-        """Everything before ``cut``, with lists of the latest snapshots and of the season's."""
+    def data(self, cut: datetime, season: Season, recipe: HybridOptions) -> TrainingData:
+        """Everything before ``cut``, with lists of the season and as many others as the recipe has.
+
+        Without those the served recipe, too, would go back to the season's for its lists.
+        """
         split = self.split.model_copy(update={"as_of": cut})
-        wanted = list_times(self.times, cut, season, split.horizon, snapshots)
+        amount = {"snapshots": recipe.snapshots, "lists": recipe.lists}
+        sampling = self.sampling.model_copy(update=amount)
+        finished = [time for time in self.times if time + split.horizon <= cut]
+        latest = latest_times(finished, self.events, split, sampling)
+        wanted = list_times(self.times, cut, season, split.horizon, len(latest))
         lists = build_training_lists(
             self.events.sort(c.USER_ID, c.TIMESTAMP, c.SOURCE_ROW),
             self.products,
@@ -198,7 +206,7 @@ def _judged(
     """Fit both recipes before the season and compare their lists for its first weeks."""
     season, split, seed = options.named[verdict.season], learned_from.split, learned_from.seed
     weighted = HybridOptions.model_validate(verdict.recipe.settings)
-    data = learned_from.data(cut, season, weighted.snapshots)
+    data = learned_from.data(cut, season, weighted)
     truth = window_truth(learned_from.events, cut, until, split)
     truth = started_users(truth, learned_from.events, cut)
     tables = (learned_from.events, learned_from.products, learned_from.users)

@@ -8,7 +8,7 @@ in that visit, and carry its context (as a request of the shop does).
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -36,7 +36,7 @@ from recsys_kedro.ranking.season import reaches_back
 from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.sampling import NO_PRODUCT, NegativeOptions, draw_negatives, draw_probabilities
-from recsys_kedro.splits import TimeSplit, targets_between
+from recsys_kedro.splits import TimeSplit
 from recsys_kedro.training_requests import LABEL_END, RequestOptions, training_requests
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -48,8 +48,6 @@ AT_ONCE = 2  # snapshots built side by side; each holds some arrays of queries t
 class SamplingOptions(RequestOptions):
     """How many training lists there are, how long they are, and what proposes candidates."""
 
-    snapshots: int = Field(12, ge=1, description="snapshots that one fit learns from, the latest")
-    lists: int = Field(0, ge=0, description="of more snapshots where those have fewer lists")
     list_negatives: int = Field(100, ge=1, description="candidates not taken, kept per list")
     sampled_negatives: int = Field(
         8, ge=0, description="negatives from the whole catalogue per list"
@@ -149,24 +147,6 @@ class TrainingLists:
             options=SamplingOptions.model_validate_json(metadata["options"]),
             **load_file(path),
         )
-
-
-def list_times(
-    times: Sequence[datetime], events: pl.DataFrame, split: TimeSplit, options: SamplingOptions
-) -> list[datetime]:
-    """The snapshot times that the fits of a split learn from, ascending.
-
-    Of the given ``times`` the latest ``snapshots`` whose window ends by the validation cut, more
-    of them where their windows have fewer queries than ``lists``, and all later ones.
-    """
-    ordered = sorted(times)
-    first_fit = [time for time in ordered if time + split.horizon <= split.validation_start]
-    start, lists = len(first_fit), 0
-    while start > 0 and (len(first_fit) - start < options.snapshots or lists < options.lists):
-        start -= 1
-        taken = targets_between(events, first_fit[start], first_fit[start] + split.horizon, split)
-        lists += min(taken[c.USER_ID].n_unique(), options.window_queries)
-    return ordered[start:]
 
 
 def build_training_lists(

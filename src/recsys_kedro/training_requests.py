@@ -1,5 +1,6 @@
 """Who is asked what when in the training lists, and when the label of each request ends."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -9,17 +10,52 @@ from pydantic import Field
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.options import Options
-from recsys_kedro.splits import TimeSplit
+from recsys_kedro.splits import TimeSplit, targets_between
 
 LABEL_END = "label_end"
 WEEK = timedelta(days=7)
 
 
 class RequestOptions(Options):
-    """How many requests a snapshot has."""
+    """How many snapshots there are, and requests in each."""
 
+    snapshots: int = Field(12, ge=1, description="snapshots that one fit learns from, the latest")
+    lists: int = Field(0, ge=0, description="of more snapshots where those have fewer lists")
     window_queries: int = Field(2_000, ge=1, description="window queries per snapshot, at most")
     session_queries: int = Field(300, ge=0, description="session queries per snapshot, at most")
+
+
+def list_times(
+    times: Sequence[datetime], events: pl.DataFrame, split: TimeSplit, options: RequestOptions
+) -> list[datetime]:
+    """The snapshot times that the fits of a split learn from, ascending.
+
+    Of the given ``times`` the latest whose window ends by the validation cut, see
+    :func:`latest_times`, and all later ones.
+    """
+    ordered = sorted(times)
+    first_fit = [time for time in ordered if time + split.horizon <= split.validation_start]
+    left_out = len(first_fit) - len(latest_times(first_fit, events, split, options))
+    return ordered[left_out:]
+
+
+def latest_times(
+    times: Sequence[datetime], events: pl.DataFrame, split: TimeSplit, options: RequestOptions
+) -> Sequence[datetime]:
+    """The latest ``snapshots`` of ``times``, more where their windows have fewer than ``lists``.
+
+    Args:
+        times: ascending, of snapshots whose windows are over.
+        events: the event table.
+        split: the horizon, and what counts as taken.
+        options: how many.
+    """
+    start, lists = len(times), 0
+    while start > 0 and (len(times) - start < options.snapshots or lists < options.lists):
+        start -= 1
+        taken = targets_between(events, times[start], times[start] + split.horizon, split)
+        lists += min(taken[c.USER_ID].n_unique(), options.window_queries)
+    return times[start:]
 
 
 def training_requests(

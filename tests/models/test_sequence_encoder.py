@@ -44,7 +44,7 @@ def as_of(make_events, make_data):
 
 @pytest.fixture
 def encoder(chain, as_of):
-    return fit_sequence_encoder(chain, table(), PRODUCTS, as_of, OPTIONS)
+    return fit_sequence_encoder(chain, table(), PRODUCTS, as_of, OPTIONS, seed=0)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_user_without_a_past_has_a_list_too(encoder, lifts):
 
 def test_the_same_data_gives_the_same_encoder_in_several_threads_at_once(chain, as_of, lifts):
     def fit(_):
-        return fit_sequence_encoder(chain, table(), PRODUCTS, as_of, OPTIONS)
+        return fit_sequence_encoder(chain, table(), PRODUCTS, as_of, OPTIONS, seed=0)
 
     with ThreadPoolExecutor(3) as pool:
         one, *others = pool.map(fit, range(3))
@@ -87,18 +87,18 @@ def test_the_same_data_gives_the_same_encoder_in_several_threads_at_once(chain, 
 
 
 def test_attributes_speak_for_what_nobody_took(chain, as_of, lifts):
-    plain = fit_sequence_encoder(chain, table(), PRODUCTS, as_of, OPTIONS)
+    plain = fit_sequence_encoder(chain, table(), PRODUCTS, as_of, OPTIONS, seed=0)
     described = table(brand=["one", "two", "three", "four", "five", "two"])  # f is a b
-    told = fit_sequence_encoder(chain, described, PRODUCTS, as_of, OPTIONS)
+    told = fit_sequence_encoder(chain, described, PRODUCTS, as_of, OPTIONS, seed=0)
     assert lifts(told, "a")[5] > 2 * lifts(plain, "a")[5]
     assert lifts(told, "a")[5] > lifts(told, "c")[5]
 
 
 def test_what_is_created_later_has_no_attributes_yet(chain, as_of):
     brands = {"brand": ["one", "two", "three", "four", "five", "two"]}
-    known = fit_sequence_encoder(chain, table(**brands), PRODUCTS, as_of, OPTIONS)
+    known = fit_sequence_encoder(chain, table(**brands), PRODUCTS, as_of, OPTIONS, seed=0)
     later = table(**brands, created_at=[None] * 5 + [as_of])
-    unknown = fit_sequence_encoder(chain, later, PRODUCTS, as_of, OPTIONS)
+    unknown = fit_sequence_encoder(chain, later, PRODUCTS, as_of, OPTIONS, seed=0)
     assert known.vector_PD[5].abs().max() > 0
     assert unknown.vector_PD[5].abs().max() == 0
 
@@ -110,7 +110,7 @@ def test_arrays_are_all_of_it(encoder, lifts):
 
 @pytest.mark.parametrize("rows", [[("ann", "a", 3)], [("ann", "elsewhere", 3)]])
 def test_nothing_to_learn_from(make_events, as_of, lifts, rows):
-    encoder = fit_sequence_encoder(make_events(*rows), table(), PRODUCTS, as_of, OPTIONS)
+    encoder = fit_sequence_encoder(make_events(*rows), table(), PRODUCTS, as_of, OPTIONS, seed=0)
     assert np.isfinite(lifts(encoder, "a")).all()
 
 
@@ -119,7 +119,7 @@ def test_a_basket_is_no_past_of_itself(make_events, as_of):
     basket = make_events(("ann", "a", 3), ("ann", "b", 3))
     once, longer = (
         fit_sequence_encoder(
-            basket, table(), PRODUCTS, as_of, OPTIONS.model_copy(update={"epochs": epochs})
+            basket, table(), PRODUCTS, as_of, OPTIONS.model_copy(update={"epochs": epochs}), seed=0
         )
         for epochs in (1, 9)
     )

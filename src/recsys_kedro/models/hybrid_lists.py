@@ -47,10 +47,16 @@ def _without_unknown_season(lists: TrainingLists) -> TrainingLists:
     knowing = times[np.unique(query[told])].n_unique()
     if not hidden.any() or knowing == times.n_unique():
         return lists
+    return without_product_season(lists)
+
+
+def without_product_season(lists: TrainingLists) -> TrainingLists:
+    """The lists as if nobody knew the season of products; what learns from them is served so."""
+    kept = ~np.isin(lists.feature_names, SEASON_FEATURES)
     scorers = lists.options.scorers.model_copy(update={"season_days": 0})
     return replace(
         lists,
-        feature_names=tuple(np.array(lists.feature_names)[~hidden].tolist()),
-        features=lists.features[:, ~hidden],
+        feature_names=tuple(np.array(lists.feature_names)[kept].tolist()),
+        features=lists.features[:, kept],
         options=lists.options.model_copy(update={"scorers": scorers}),
     )

@@ -84,11 +84,11 @@ def interaction_matrix(
 
 
 def most_taken(taken: sparse.csr_matrix, count: int) -> NDArray[np.int64]:
-    """(count,) the columns with the largest sums, ascending; of equal ones the first.
+    """The ``count`` columns with the largest sums, ascending; of equal ones the first.
 
     Args:
         taken: (U, P) see :func:`interaction_matrix`.
-        count: at most P.
+        count: all P where it is more.
     """
     total = np.asarray(taken.sum(axis=0)).ravel()
     return np.sort(np.argsort(-total, kind="stable")[:count])

@@ -33,7 +33,6 @@ from recsys_kedro.ranges import ranges
 from recsys_kedro.sampling import log_expected_count
 from recsys_kedro.vocabulary import Vocabulary
 
-SEED = 0  # a scorer as of a time is the same wherever it is fitted
 CLIP_NORM = 5.0
 WARM_UP = 0.05  # of all batches
 
@@ -83,6 +82,7 @@ def fit_sequence_encoder(
     vocabulary: Vocabulary,
     as_of: datetime,
     options: SequenceOptions,
+    seed: int,
 ) -> SequenceEncoder:
     """Learn from all steps before ``as_of`` that have one before them.
 
@@ -92,8 +92,9 @@ def fit_sequence_encoder(
         vocabulary: the P products.
         as_of: UTC.
         options: sizes and schedule.
+        seed: of first weights, batches, negatives and what is dropped.
     """
-    random = Randomness(SEED)
+    random = Randomness(seed)
     steps = ordered_steps(taken, vocabulary)
     content_PA = content_matrix(products, vocabulary, as_of)
     listed, starts = (

@@ -171,10 +171,12 @@ class Scorers:
     def catalogue_scores(self, queries: Queries, vocabulary: Vocabulary) -> dict[str, Scores]:
         """Scores by name, such as ``neighbours_taken_short``; the same names always."""
         scores: dict[str, Scores] = {}
+        histories = []
         for behaviour, neighbours in self.neighbours.items():
             weights = self.weights[behaviour]
             # Both memories go through each product of matrices at once, one below the other.
             history = history_matrix(queries, vocabulary, weights, *self.half_lives_days)
+            histories.append(history)
             families = {OWN: history, NEIGHBOURS: history @ neighbours}
             if self.linear is not None and behaviour == TAKEN:
                 steps = step_history_matrix(queries, vocabulary, weights, *self.linear_decays)
@@ -182,9 +184,7 @@ class Scorers:
             for family, matrix in families.items():
                 scores |= _by_memory(f"{family}_{behaviour}", matrix, len(queries))
         if self.ials is not None:
-            weights = by_any_behaviour(self.weights)
-            history = history_matrix(queries, vocabulary, weights, *self.half_lives_days)
-            dense = self.ials.scores(history)
+            dense = self.ials.scores(sum(histories[1:], start=histories[0]))
             for memory, first in zip(MEMORIES, (0, len(queries)), strict=True):
                 scores[f"{IALS}_{memory}"] = Scores(dense[first : first + len(queries)])
         if self.sequence is not None:
@@ -303,11 +303,6 @@ def behaviours(
     return result
 
 
-def by_any_behaviour(weights: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The weight of each event type, whatever behaviour it belongs to."""
-    return {kind: weight for by_type in weights.values() for kind, weight in by_type.items()}
-
-
 def _factorisation(
     past: pl.DataFrame,
     vocabulary: Vocabulary,
@@ -325,7 +320,8 @@ def _factorisation(
     if len(users) > options.users:
         some = np.linspace(0, len(users) - 1, options.users).astype(np.int64)
         users = Vocabulary(users.decode(some))
-    matrix = interaction_matrix(past, users, vocabulary, by_any_behaviour(weights), decay)
+    of_any = {kind: weight for by_type in weights.values() for kind, weight in by_type.items()}
+    matrix = interaction_matrix(past, users, vocabulary, of_any, decay)
     dealt_with = np.unique(matrix.indices)
     factors = np.zeros((len(vocabulary), options.factors), np.float32)
     if len(dealt_with) > 0:
@@ -374,7 +370,7 @@ def fit_scorers(
     if options.ials is not None:
         ials = _factorisation(past, vocabulary, as_of, weights, options.ials)
     if options.sequence is not None:
-        sequence = fit_sequence_encoder(taken, products, vocabulary, as_of, options.sequence)
+        sequence = fit_sequence_encoder(taken, products, vocabulary, as_of, options.sequence, SEED)
     return Scorers(
         as_of=as_of,
         popularity=np.stack(popularity, axis=1),

@@ -60,7 +60,9 @@ def champion(old_shop, tables, served_from, tmp_path_factory):
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     mlflow.create_experiment("corner", artifact_location=(folder / "artifacts").as_uri())
     learned_from = LearnedFrom(*old_shop, SAMPLING, FEATURES, SEED)
-    data = learned_from.data(old_shop.split.as_of, Season(first="01-01", last="01-01"), 3)
+    data = learned_from.data(
+        old_shop.split.as_of, Season(first="01-01", last="01-01"), HybridOptions(snapshots=3)
+    )
     promotion = Promotion(
         promote=True,
         recipe=Recipe(model="hybrid", settings=SETTINGS),

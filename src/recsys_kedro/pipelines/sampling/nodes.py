@@ -14,8 +14,8 @@ from recsys_kedro.training_lists import (
     SamplingOptions,
     TrainingLists,
     build_training_lists,
-    list_times,
 )
+from recsys_kedro.training_requests import list_times
 
 
 def build_truth(events: pl.DataFrame, split: TimeSplit) -> tuple[pl.DataFrame, pl.DataFrame]:

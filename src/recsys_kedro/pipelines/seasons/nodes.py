@@ -95,8 +95,8 @@ def register_seasons(
         registered: dict[str, str | None] = {"alias": verdict.alias, "version": None}
         if verdict.passed:
             recipe = verdict.recipe
-            snapshots = HybridOptions.model_validate(recipe.settings).snapshots
-            data = learned_from.data(split.as_of, options.named[verdict.season], snapshots)
+            settings = HybridOptions.model_validate(recipe.settings)
+            data = learned_from.data(split.as_of, options.named[verdict.season], settings)
             model = fit_model(recipe.model, recipe.settings, data, seed)
             card = _card(verdict, report.served, split, shop)
             registered["version"] = register_as(verdict.alias, model, snapshot, quiz, card)
