@@ -11,6 +11,7 @@ from recsys_kedro.models.network import (
     RequestTensors,
     Sizes,
     packed_softmax,
+    packed_sum,
     rows_of,
     take_packed,
 )
@@ -149,6 +150,26 @@ def test_take_packed_of_nothing():
     assert values.tolist() == starts.tolist() == []
     values, starts = take_packed(torch.tensor([10]), torch.tensor([0, 1, 1]), torch.tensor([1]))
     assert (values.tolist(), starts.tolist()) == ([], [0])
+
+
+@pytest.mark.parametrize("lengths", [(2, 0, 3, 1, 0), (4,), (0, 0), ()])
+def test_packed_sum_and_its_gradient_are_those_of_a_loop(lengths):
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths, dtype=int))
+    random = torch.Generator().manual_seed(0)
+    weight = torch.rand(len(row), 2, generator=random, requires_grad=True)
+    vector = torch.rand(len(row), 3, generator=random, requires_grad=True)
+    found = packed_sum(weight, vector, row, len(lengths))
+    wanted = torch.zeros(len(lengths), 2, 3)
+    for number, query in enumerate(row):
+        wanted[query] = wanted[query] + weight[number, :, None] * vector[number]
+    torch.testing.assert_close(found, wanted)
+    scale = torch.rand(found.shape, generator=random)
+    gradients = [
+        torch.autograd.grad((each * scale).sum(), (weight, vector), allow_unused=True)
+        for each in (found, wanted + 0 * (weight.sum() + vector.sum()))
+    ]
+    for mine, looped in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, looped)
 
 
 def test_packed_softmax_and_its_gradient_are_those_of_a_padded_one():

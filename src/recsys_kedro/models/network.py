@@ -137,9 +137,7 @@ class HistoryEncoder(nn.Module):
         weight_EK = packed_softmax(
             self.attend(torch.tanh(event_E2D)) - fading_EK, history.row, size
         )
-        weighted_EK2D = weight_EK[:, :, None] * event_E2D[:, None, :]
-        pooled_BK2D = weighted_EK2D.new_zeros(size, *weighted_EK2D.shape[1:])
-        pooled_BK2D = pooled_BK2D.index_add(0, history.row, weighted_EK2D)
+        pooled_BK2D = packed_sum(weight_EK, event_E2D, history.row, size)
         events_B = torch.bincount(history.row, minlength=size)
         return torch.where((events_B > 0)[:, None], self.join(pooled_BK2D.flatten(1)), self.nobody)
 
@@ -245,6 +243,30 @@ def packed_softmax(logit_EK: Tensor, row_E: Tensor, size: int) -> Tensor:
     power_EK = torch.exp(logit_EK - top_BK[row_E])
     total_BK = power_EK.new_zeros(top_BK.shape).index_add(0, row_E, power_EK)
     return power_EK / rows_of(total_BK, row_E)
+
+
+def packed_sum(weight_EK: Tensor, vector_ED: Tensor, row_E: Tensor, size: int) -> Tensor:
+    """(B, K, D) each query's K weighted sums of its events' vectors.
+
+    Args:
+        weight_EK: K weights of each event.
+        vector_ED: of the events.
+        row_E: the query of each, ascending.
+        size: B.
+    """
+    events_B = torch.bincount(row_E, minlength=size)
+    longest = int(events_B.max()) if len(row_E) else 0
+    # As one product of small matrices per query: a tenth of the memory of (E, K, D) products.
+    start_B = events_B.cumsum(0) - events_B
+    place_E = torch.arange(len(row_E), device=row_E.device) - start_B[row_E]
+    cell_E = row_E * longest + place_E
+    padded_BLD, padded_BLK = (
+        values.new_zeros(size * longest, values.shape[1])
+        .index_copy(0, cell_E, values)
+        .view(size, longest, values.shape[1])
+        for values in (vector_ED, weight_EK)
+    )
+    return padded_BLK.transpose(1, 2) @ padded_BLD
 
 
 def rows_of(values: Tensor, index: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recsys_kedro.models.interactions import StepsBack
-from recsys_kedro.models.network import packed_softmax, rows_of
+from recsys_kedro.models.network import packed_softmax, packed_sum, rows_of
 from recsys_kedro.options import Options
 
 FORGETTING = 1.5  # at first, of the head in the middle, per ln(1 + steps)
@@ -103,9 +103,7 @@ class Pooling(nn.Module):
             kept_E = random.kept(row_E.shape, options.event_dropout) | alone_E
             logit_EK = logit_EK + NEVER * ~kept_E[:, None]
         weight_EK = packed_softmax(logit_EK, row_E, size)
-        weighted_EKD = weight_EK[:, :, None] * event_ED[:, None, :]
-        pooled_BKD = weighted_EKD.new_zeros(size, *weighted_EKD.shape[1:])
-        pooled_BKD = pooled_BKD.index_add(0, row_E, weighted_EKD)
+        pooled_BKD = packed_sum(weight_EK, event_ED, row_E, size)
         hidden_BH = functional.gelu(pooled_BKD.flatten(1) @ self.widen + self.widen_bias)
         if random is not None:
             hidden_BH = random.drop(hidden_BH, options.dropout)
