@@ -102,6 +102,12 @@ class Queries:
         return event_type_codes(self.history[c.EVENT_TYPE])
 
     @cached_property
+    def quantities(self) -> NDArray[np.float32]:
+        """(E,) of each past event; 1 where there is none."""
+        quantity = self.history[c.QUANTITY].cast(pl.Float32).fill_null(1).to_numpy()
+        return np.asarray(quantity, np.float32)
+
+    @cached_property
     def product_codes(self) -> NDArray[np.int64]:
         """(E,) equal numbers for equal products, those that no vocabulary knows included."""
         return codes_of(self.history[c.PRODUCT_ID])

@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys_kedro import columns as c
@@ -59,6 +60,28 @@ def test_lines_of_one_time_count_once(make_events, make_snapshot, ask):
     close(found["taken_times"][0, 0], np.log(1 + 2))
     close(found["taken_interval"][0, 0], np.log(1 + 10))
     close(found["taken_due"][0, 0], 10 / 10)
+
+
+def test_how_many_steps_ago_and_at_how_many_of_them(make_events, make_snapshot, ask):
+    events = make_events(
+        ("ann", "a", 60), ("ann", "a", 80), ("ann", "b", 80), ("ann", "c", 85),
+        ("ann", "b", 90), ("ann", "b", 90), ("ben", "d", 99),
+    )  # fmt: skip
+    found = by_name(ask(events, "ann"), make_snapshot(events))
+    close(found["taken_steps"], np.log([[1 + 2, 1 + 0, 1 + 1, 1]]))
+    close(found["taken_fresh_steps"], [[0.8**2, 1, 0.8, 0]])
+    close(found["taken_rate"], [[2 / 4, 2 / 3, 1 / 2, 0]])
+    close(found["taken_share"], [[2 / 4, 2 / 4, 1 / 4, 0]])
+    close(found["taken_age_before"], np.log([[1 + 40, 1 + 20, 1 + NEVER_DAYS, 1]]))
+
+
+def test_how_much_at_a_time(make_events, make_snapshot, ask):
+    events = make_events(
+        ("ann", "a", 60), ("ann", "a", 80), ("ann", "a", 80), ("ann", "b", 90),
+    ).with_columns(pl.Series(c.QUANTITY, [2.0, 3.0, 4.0, None]))  # fmt: skip
+    found = by_name(ask(events, "ann"), make_snapshot(events))
+    close(found["taken_quantity"], np.log([[1 + (2 + 3 + 4) / 2, 1 + 1, 1, 1]]))
+    close(found["taken_last_quantity"], np.log([[1 + 3 + 4, 1 + 1, 1, 1]]))
 
 
 def test_what_was_brought_back(make_events, make_snapshot, ask):
@@ -152,6 +175,8 @@ def test_the_user(make_events, make_snapshot, ask):
     close(user["user_repeats"], [(3 - 2 + 1) / (3 + 2), 1 / 2])
     close(user["user_newest"], np.log([1 + 10, 1 + NEVER_DAYS]))
     close(user["user_oldest"], np.log([1 + 40, 1]))
+    close(user["user_interval"], np.log([1 + (40 - 10) / 2, 1]))
+    close(user["user_due"], [10 / ((40 - 10) / 2), 0])
 
 
 def test_nothing_known_still_gives_numbers(make_events, make_features, make_snapshot, ask):

@@ -131,7 +131,7 @@ def step_history_matrix(
     Rows and arguments as in :func:`history_matrix`.
     """
     used_E, weight_E = _used(queries, vocabulary, event_weights)
-    step_E = _steps_back(queries.rows[used_E], queries.age_days[used_E])
+    step_E = steps_back(queries.rows[used_E], queries.age_days[used_E])
     values = [weight_E * np.float32(decay) ** step_E for decay in decays]
     return _stacked(queries, vocabulary, used_E, values)
 
@@ -150,13 +150,14 @@ def newest_steps(
     """The newest ``longest`` used events of each query; steps as in :func:`step_history_matrix`."""
     used_E, _ = _used(queries, vocabulary, event_weights)
     row_E = queries.rows[used_E]
-    step_E = _steps_back(row_E, queries.age_days[used_E])
+    step_E = steps_back(row_E, queries.age_days[used_E])
     newest_E = np.searchsorted(row_E, row_E, "right") - np.arange(len(row_E)) <= longest
     product_E = queries.products(vocabulary)[used_E]
     return StepsBack(row_E[newest_E], product_E[newest_E], step_E[newest_E])
 
 
-def _steps_back(row_E: NDArray[np.int64], age_E: NDArray[np.float32]) -> NDArray[np.int64]:
+def steps_back(row_E: NDArray[np.int64], age_E: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(E,) how many later times with an event each row has; of events by row, oldest first."""
     later_E = np.zeros(len(row_E), np.int64)
     later_E[:-1] = (row_E[1:] == row_E[:-1]) & (age_E[1:] != age_E[:-1])
     left_E = np.cumsum(later_E[::-1])[::-1]  # changes of time from here to the end of all rows

@@ -209,17 +209,26 @@ class HybridNetwork(nn.Module):
         return UserVectors(collaborative_BD, content_BD, context_BD)
 
     def rank(self, users: UserVectors, product_BC2D: Tensor, pair_BCF: Tensor) -> Tensor:
-        """(B, C) the fusion network's scores of candidates."""
-        collaborative_BCD, content_BCD = product_BC2D.chunk(2, dim=2)
-        collaborative_BCD = collaborative_BCD * users.collaborative[:, None]
-        content_BCD = content_BCD * users.content[:, None]
-        affinities_BC2 = torch.stack([collaborative_BCD.sum(2), content_BCD.sum(2)], dim=2)
-        context_BCD = users.context[:, None].expand_as(content_BCD)
-        pair_BCF = ((pair_BCF - self.mean) * self.scale).clamp(-5, 5)
-        fusion_inputs = torch.cat(
-            [collaborative_BCD, content_BCD, context_BCD, affinities_BC2, pair_BCF], dim=2
+        """(B, C) the fusion network's scores of candidates.
+
+        Its inputs are the two element-wise products of user and candidate, the context, the sum of
+        each product, and the pair features. Joining them would copy all; what enters each is
+        multiplied on its own, a sum with the products that it is of.
+        """
+        width = users.context.shape[1]
+        weight, bias = self.fusion[0].get_parameter("weight"), self.fusion[0].get_parameter("bias")
+        of_products, of_context, of_sums, of_pairs = torch.split(
+            weight, [2 * width, width, 2, self.sizes.pair_features], dim=1
         )
-        score_BC1: Tensor = self.fusion(fusion_inputs) + self.shortcut(pair_BCF)
+        user_B2D = torch.cat([users.collaborative, users.content], dim=1)
+        both_BC2D = product_BC2D * user_B2D[:, None]
+        pair_BCF = ((pair_BCF - self.mean) * self.scale).clamp(-5, 5)
+        hidden_BCH = (
+            nn.functional.linear(both_BC2D, of_products + of_sums.repeat_interleave(width, dim=1))
+            + nn.functional.linear(pair_BCF, of_pairs)
+            + nn.functional.linear(users.context, of_context, bias)[:, None]
+        )
+        score_BC1: Tensor = self.fusion[1:](hidden_BCH) + self.shortcut(pair_BCF)
         return score_BC1.squeeze(2)
 
     def retrieve(self, users: UserVectors, product_U2D: Tensor, index_U: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
+from recsys_kedro.models.interactions import steps_back
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import Candidates
 from recsys_kedro.ranking.scorers import MEMORIES, OWN, TAKEN, Scores
@@ -21,6 +22,7 @@ from recsys_kedro.vocabulary import Vocabulary
 Floats = NDArray[np.float32]
 
 DECAY_DAYS = 30.0
+DECAY_STEPS = 0.8
 MAX_LOG_PRICE_RATIO = 3.0
 NEVER_DAYS = 999.0
 
@@ -84,32 +86,37 @@ def _dealings(
     *,
     times_only: bool = False,
 ) -> dict[str, NDArray[np.floating]]:
-    """How often, how long ago and how regularly the user dealt with the candidate.
+    """How often, how long ago and how regularly the user dealt with the candidate, and how much.
 
-    Order lines of one time count once.
+    Order lines of one time count once; a step is a time at which the user dealt with anything.
     """
     product = queries.products(vocabulary)
     use = queries.are(event_types) & (product >= 0)
-    key = queries.rows[use] * len(vocabulary) + product[use]
-    age = queries.age_days[use]
-    pair, counts, last_age, first_age = _runs(key, age)
+    row, age = queries.rows[use], queries.age_days[use]
+    step = steps_back(row, age)
+    key = row * len(vocabulary) + product[use]
+    dealings = _Dealings.of(key, age, step, queries.quantities[use])
     wanted = candidates.query * len(vocabulary) + candidates.product
-    position = np.searchsorted(pair, wanted)
+    position = np.searchsorted(dealings.pair, wanted)
     found = np.zeros(len(wanted), bool)
-    inside = position < len(pair)
-    found[inside] = pair[position[inside]] == wanted[inside]
+    inside = position < len(dealings.pair)
+    found[inside] = dealings.pair[position[inside]] == wanted[inside]
 
-    def of_candidates(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    def of_candidates(values: Floats) -> Floats:
         result = np.zeros(len(wanted), np.float32)
         result[found] = values[position[found]]
         return result
 
-    times = of_candidates(counts)
+    times = of_candidates(dealings.times)
     if times_only:
         return {f"{name}_times": np.log1p(times)}
-    last = of_candidates(last_age)
-    rhythm = of_candidates((first_age - last_age) / (counts - 1).clip(1))
-    newest = _newest_age(queries, use)[candidates.query]
+    last, first = of_candidates(dealings.last_age), of_candidates(dealings.first_age)
+    last_step, first_step = of_candidates(dealings.last_step), of_candidates(dealings.first_step)
+    rhythm = (first - last) / (times - 1).clip(1)
+    newest, steps = np.full((2, len(queries)), np.inf, np.float32)
+    newest[row] = age  # of each row the last stays, which is the newest
+    steps[row[::-1]] = step[::-1] + 1
+    newest, steps = newest[candidates.query], steps[candidates.query]
     return {
         f"{name}_times": np.log1p(times),
         f"{name}_age": np.log1p(last),
@@ -117,32 +124,74 @@ def _dealings(
         f"{name}_last_visit": found & (last <= newest + 1 / 24),
         f"{name}_interval": np.log1p(rhythm),
         f"{name}_due": np.where(times > 1, np.clip(last / rhythm.clip(1), 0, 5), 0),
+        f"{name}_age_before": np.log1p(of_candidates(dealings.age_before)),
+        f"{name}_steps": np.log1p(last_step),
+        f"{name}_fresh_steps": found * DECAY_STEPS**last_step,
+        f"{name}_rate": times / (first_step + 1),
+        f"{name}_share": times / steps,
+        f"{name}_quantity": np.log1p(of_candidates(dealings.quantity) / times.clip(1)),
+        f"{name}_last_quantity": np.log1p(of_candidates(dealings.last_quantity)),
     }
 
 
-def _runs(key: NDArray[np.int64], age: Floats) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
-    """Per distinct key: the key, how many distinct ages, the smallest and the largest age."""
-    order = np.lexsort((age, key))
-    key, age = key[order], age[order]
-    pair, first = np.unique(key, return_index=True)
-    if len(pair) == 0:
-        nothing = np.zeros(0, np.float32)
-        return pair, nothing, nothing, nothing
-    fresh_time = np.ones(len(key), np.float32)
-    fresh_time[1:] = (key[1:] != key[:-1]) | (age[1:] != age[:-1])
-    last_row = np.append(first[1:], len(key)) - 1
-    return pair, np.add.reduceat(fresh_time, first), age[first], age[last_row]
+@dataclass(frozen=True)
+class _Dealings:
+    """Of D distinct keys, ascending: what was dealt with each.
+
+    Attributes:
+        pair: (D,) the keys.
+        times: (D,) at how many distinct ages.
+        last_age, age_before, first_age: (D,) the smallest age, the next, and the largest;
+            ``NEVER_DAYS`` where there is no next.
+        last_step, first_step: (D,) how many steps those of the smallest and largest age lie back.
+        quantity, last_quantity: (D,) the sum, and that of the smallest age.
+    """
+
+    pair: NDArray[np.int64]
+    times: Floats
+    last_age: Floats
+    age_before: Floats
+    first_age: Floats
+    last_step: Floats
+    first_step: Floats
+    quantity: Floats
+    last_quantity: Floats
+
+    @classmethod
+    def of(
+        cls, key: NDArray[np.int64], age: Floats, step: NDArray[np.int64], quantity: Floats
+    ) -> "_Dealings":
+        """Of events: the key, age, steps back and quantity of each."""
+        order = np.lexsort((age, key))
+        key, age, step, quantity = key[order], age[order], step[order], quantity[order]
+        pair, first = np.unique(key, return_index=True)
+        last = np.append(first[1:], len(key))[: len(first)] - 1
+        place = np.repeat(np.arange(len(pair)), last - first + 1)
+        fresh_time = np.ones(len(key), bool)
+        fresh_time[1:] = (place[1:] != place[:-1]) | (age[1:] != age[:-1])
+        time = np.cumsum(fresh_time)
+        nth = time - time[first][place]
+        before = np.full(len(pair), NEVER_DAYS, np.float32)
+        before[place[nth == 1]] = age[nth == 1]
+        return cls(
+            pair=pair,
+            times=_sums(place, fresh_time, len(pair)),
+            last_age=age[first],
+            age_before=before,
+            first_age=age[last],
+            last_step=step[first].astype(np.float32),
+            first_step=step[last].astype(np.float32),
+            quantity=_sums(place, quantity, len(pair)),
+            last_quantity=_sums(place, quantity * (nth == 0), len(pair)),
+        )
 
 
-def _newest_age(queries: Queries, use: NDArray[np.bool_]) -> Floats:
-    """(Q,) the age of the newest of the used events, inf without one."""
-    newest = np.full(len(queries), np.inf, np.float32)
-    np.minimum.at(newest, queries.rows[use], queries.age_days[use])
-    return newest
+def _sums(place: NDArray[np.int64], values: NDArray[np.generic], size: int) -> Floats:
+    return np.bincount(place, values, size).astype(np.float32)
 
 
 def _user_features(queries: Queries, taken_types: Collection[str]) -> dict[str, Floats]:
-    """(Q,) per query: how much, how long, how recent, how repetitive the history is."""
+    """(Q,) per query: how much, how long, how recent, repetitive and due the history is."""
     size, row, age = len(queries), queries.rows, queries.age_days
     taken = queries.are(taken_types)
     takes = np.bincount(row[taken], minlength=size)
@@ -154,12 +203,16 @@ def _user_features(queries: Queries, taken_types: Collection[str]) -> dict[str, 
         first = queries.offsets[busy]
         newest[busy] = np.minimum.reduceat(age, first)
         oldest[busy] = np.maximum.reduceat(age, first)
+    sessions = _distinct(row, queries.session_codes, size)
+    interval = np.where(sessions > 1, oldest - newest, 0) / (sessions - 1).clip(1)
     features = {
         "events": np.log1p(np.diff(queries.offsets)),
-        "sessions": np.log1p(_distinct(row, queries.session_codes, size)),
+        "sessions": np.log1p(sessions),
         "repeats": (takes - products + 1) / (takes + 2),
         "newest": np.log1p(newest),
         "oldest": np.log1p(oldest),
+        "interval": np.log1p(interval),
+        "due": np.where(sessions > 1, np.clip(newest / interval.clip(1), 0, 5), 0),
     }
     return {f"user_{name}": values.astype(np.float32) for name, values in features.items()}
 
