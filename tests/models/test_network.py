@@ -6,6 +6,7 @@ import torch
 from recsys_kedro.models.network import (
     HistoryTensors,
     HybridNetwork,
+    ListDropout,
     NetworkOptions,
     ProductTensors,
     RequestTensors,
@@ -125,6 +126,17 @@ def test_ids_are_hidden_in_training_only(products):
     torch.testing.assert_close(
         network.eval().product_vectors(products, every)[:, :width], network.product.weight
     )
+
+
+def test_all_candidates_of_a_list_lose_the_same():
+    dropout = ListDropout(0.25)
+    torch.manual_seed(0)
+    found = dropout(torch.ones(500, 3, 4))
+    assert (found == found[:, :1]).all()
+    assert found.unique().tolist() == pytest.approx([0, 1 / 0.75])
+    assert found.mean().item() == pytest.approx(1, abs=0.05)
+    assert len(found[:, 0].unique(dim=0)) > 10, "lists lose different ones"
+    assert (dropout.eval()(found) == found).all()
 
 
 def test_packed_softmax_is_the_softmax_of_each_run():

@@ -142,6 +142,20 @@ class HistoryEncoder(nn.Module):
         return torch.where((events_B > 0)[:, None], self.join(pooled_BK2D.flatten(1)), self.nobody)
 
 
+class ListDropout(nn.Dropout):
+    """Dropout of (B, C, H) that leaves out the same for all C candidates of a list.
+
+    What is compared with each other is thinned alike, and few random numbers are drawn.
+    """
+
+    def forward(self, hidden_BCH: Tensor) -> Tensor:
+        """(B, C, H); in training with some of H set to 0 per list, the others larger."""
+        if not self.training:
+            return hidden_BCH
+        kept_B1H = torch.rand_like(hidden_BCH[:, :1]) >= self.p
+        return hidden_BCH * (kept_B1H / (1 - self.p))
+
+
 class HybridNetwork(nn.Module):
     """Scores candidates (the ranker) and the whole catalogue (its own retrieval)."""
 
@@ -168,10 +182,10 @@ class HybridNetwork(nn.Module):
         self.fusion = nn.Sequential(
             nn.Linear(fusion_inputs, options.hidden),
             nn.GELU(),
-            nn.Dropout(options.dropout),
+            ListDropout(options.dropout),
             nn.Linear(options.hidden, options.hidden // 2),
             nn.GELU(),
-            nn.Dropout(options.dropout),
+            ListDropout(options.dropout),
             nn.Linear(options.hidden // 2, 1),
         )
         self.shortcut = nn.Linear(sizes.pair_features, 1)
