@@ -10,7 +10,7 @@ from recsys_kedro.ranking.candidates import CandidateOptions
 from recsys_kedro.ranking.season import SEASON_FEATURES
 from recsys_kedro.splits import targets_between
 from recsys_kedro.training_lists import HISTORY_LENGTH, SamplingOptions, TrainingLists
-from recsys_kedro.training_requests import LABEL_END, list_times
+from recsys_kedro.training_requests import LABEL_END, list_times, training_requests
 
 ARRAYS = ("offsets", "product", "features", "label", "taken", "proposed")
 
@@ -321,20 +321,21 @@ def test_list_times(shop_split, shop_events):
 def test_more_snapshots_where_those_have_few_lists(shop_split, shop_events):
     cut, week = shop_split.validation_start, timedelta(days=7)
     times = [cut - shop_split.horizon - number * week for number in range(6)]
-    takers = [
-        targets_between(shop_events, time, time + shop_split.horizon, shop_split)[
-            c.USER_ID
-        ].n_unique()
+    sizes = [
+        training_requests(
+            shop_events, time, shop_split, SamplingOptions(), np.random.default_rng(0)
+        ).height
         for time in times
     ]
-    assert min(takers) > 1
+    assert min(sizes) > 1
 
     def chosen(**options):
         return list_times(times, shop_events, shop_split, SamplingOptions(**options))
 
-    assert chosen(snapshots=2, lists=sum(takers[:2])) == times[1::-1]
-    assert chosen(snapshots=2, lists=sum(takers[:2]) + 1) == times[2::-1]
-    assert chosen(snapshots=2, lists=4, window_queries=1) == times[3::-1]  # one of each
+    assert chosen(snapshots=2, lists=sum(sizes[:2])) == times[1::-1]
+    assert chosen(snapshots=2, lists=sum(sizes[:2]) + 1) == times[2::-1]
+    one_of_each = {"window_queries": 1, "session_queries": 1}
+    assert chosen(snapshots=2, lists=8, **one_of_each) == times[3::-1]
     assert chosen(snapshots=2, lists=10**9) == times[::-1]
 
 

@@ -20,7 +20,7 @@ import polars as pl
 from safetensors.numpy import save_file
 
 from accuracy_peers.job import peak_mib
-from accuracy_peers.windows import Window, list_times
+from accuracy_peers.windows import Window, grids
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.features.options import FeatureOptions
@@ -35,6 +35,7 @@ from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.splits import TimeSplit, targets_between, window_truth
 from recsys_kedro.training_lists import SamplingOptions, TrainingLists, build_training_lists
+from recsys_kedro.training_requests import latest_times
 from recsys_kedro.vocabulary import Vocabulary
 
 INPUTS = "inputs"
@@ -157,14 +158,13 @@ def popular(past: Tables, cut: datetime) -> pl.DataFrame:
 def write_lists(spec: Spec, tables: Tables) -> dict[str, Any]:
     """Snapshots and training lists of all cuts; the seconds, and each cut's share of them."""
     features, sampling = _options(spec)
-    cuts = [window.cut for window in spec.windows]
     first = tables.events.select(pl.col(c.TIMESTAMP).min()).item()
-    every, horizon = features.snapshot_every_days, tables.split.horizon
-    grids = list_times(cuts, horizon, every, sampling.snapshots, first)
+    windows = {window.cut: window for window in spec.windows}
     shares: dict[str, float] = {}
-    seconds = {"snapshots": 0.0, "lists": 0.0}
-    for last, times in grids.items():
-        past, began = tables.before(last), perf_counter()
+    seconds, built = {"snapshots": 0.0, "lists": 0.0}, 0
+    for cuts, every_time in grids(list(windows), features.snapshot_every_days, first):
+        past, began = tables.before(cuts[-1]), perf_counter()
+        times = _learned_from(every_time, cuts[0], past, sampling)
         snapshots = pl.concat([_snapshot(past, time, features) for time in times])
         seconds["snapshots"] += perf_counter() - began
         began = perf_counter()
@@ -173,12 +173,21 @@ def write_lists(spec: Spec, tables: Tables) -> dict[str, Any]:
             spec.seed,
         )  # fmt: skip
         seconds["lists"] += perf_counter() - began
-        total = sum(len(each) for each in grids.values())
-        for window in spec.windows:
-            if window.cut in times:
-                used = _write_cut_lists(lists, snapshots, window, spec, sampling)
-                shares[window.name] = used / total
-    return {"seconds": seconds, "shares": shares, "snapshots": sum(map(len, grids.values()))}
+        built += len(times)
+        for cut in cuts:
+            window = windows[cut]
+            shares[window.name] = _write_cut_lists(lists, snapshots, window, spec, sampling)
+    shares = {name: used / built for name, used in shares.items()}
+    return {"seconds": seconds, "shares": shares, "snapshots": built}
+
+
+def _learned_from(
+    times: list[datetime], first_cut: datetime, past: Tables, sampling: SamplingOptions
+) -> list[datetime]:
+    """The latest ``times`` that the pipeline would take for the first cut, and all later ones."""
+    over = [time for time in times if time + past.split.horizon <= first_cut]
+    left_out = len(over) - len(latest_times(over, past.events, past.split, sampling))
+    return times[left_out:]
 
 
 def _snapshot(past: Tables, time: datetime, features: FeatureOptions) -> pl.DataFrame:
@@ -197,7 +206,7 @@ def _write_cut_lists(
 ) -> int:
     """Only what was known at the cut; how many snapshots that took."""
     folder = spec.folder / INPUTS / window.name
-    known = lists.known_at(window.cut, sampling.snapshots)
+    known = lists.known_at(window.cut, sampling.snapshots, sampling.lists)
     known.save(folder / "lists")
     first = known.requests[f.SNAPSHOT_TIME].min()
     until = snapshots.filter(pl.col(f.SNAPSHOT_TIME).is_between(first, window.cut))

@@ -69,22 +69,18 @@ def weekly_folds(split: TimeSplit, folds: int, days: int) -> Protocol:
     return Protocol("folds", Window(cuts[0] - split.horizon, cuts[0]), judged)
 
 
-def list_times(
-    cuts: Sequence[datetime], horizon: timedelta, every_days: int, snapshots: int, first: datetime
-) -> dict[datetime, list[datetime]]:
-    """The snapshots that training lists are built of, by the last cut of their grid.
+def grids(
+    cuts: Sequence[datetime], every_days: int, first: datetime
+) -> list[tuple[list[datetime], list[datetime]]]:
+    """Cuts that lie whole steps apart, with the snapshots from ``first`` to the last of them.
 
-    Cuts that lie whole steps apart share a grid, so that their lists are built once. A grid
-    reaches back to the ``snapshots``-th snapshot whose window ends by its first cut, but not
-    beyond ``first``, the first event.
+    Such cuts share their snapshots, so their training lists are built once. All ascending.
     """
     step = timedelta(days=every_days)
-    grids: dict[timedelta, list[datetime]] = {}
+    by_offset: dict[timedelta, list[datetime]] = {}
     for cut in sorted(cuts):
-        grids.setdefault((cut - min(cuts)) % step, []).append(cut)
-    result = {}
-    for of_grid in grids.values():
-        back = -(-horizon // step) + snapshots - 1
-        start = max(of_grid[0] - back * step, first)
-        result[of_grid[-1]] = snapshot_times(start, of_grid[-1], of_grid[-1], every_days)
-    return result
+        by_offset.setdefault((cut - min(cuts)) % step, []).append(cut)
+    return [
+        (of_grid, snapshot_times(first, of_grid[-1], of_grid[-1], every_days))
+        for of_grid in by_offset.values()
+    ]

@@ -10,7 +10,7 @@ from pydantic import Field
 from recsys_kedro import columns as c
 from recsys_kedro.features import columns as f
 from recsys_kedro.options import Options
-from recsys_kedro.splits import TimeSplit, targets_between
+from recsys_kedro.splits import TimeSplit
 
 LABEL_END = "label_end"
 WEEK = timedelta(days=7)
@@ -42,7 +42,7 @@ def list_times(
 def latest_times(
     times: Sequence[datetime], events: pl.DataFrame, split: TimeSplit, options: RequestOptions
 ) -> Sequence[datetime]:
-    """The latest ``snapshots`` of ``times``, more where their windows have fewer than ``lists``.
+    """The latest ``snapshots`` of ``times``, more where those have fewer than ``lists``.
 
     Args:
         times: ascending, of snapshots whose windows are over.
@@ -53,9 +53,20 @@ def latest_times(
     start, lists = len(times), 0
     while start > 0 and (len(times) - start < options.snapshots or lists < options.lists):
         start -= 1
-        taken = targets_between(events, times[start], times[start] + split.horizon, split)
-        lists += min(taken[c.USER_ID].n_unique(), options.window_queries)
+        lists += _lists_of(times[start], events, split, options)
     return times[start:]
+
+
+def _lists_of(
+    time: datetime, events: pl.DataFrame, split: TimeSplit, options: RequestOptions
+) -> int:
+    """How many requests :func:`training_requests` has, of a time whose window is over."""
+    targets = _targets(events, split)
+    windows = _window_requests(targets, time, time + split.horizon)
+    sessions = _session_requests(events, targets, time, min(time + WEEK, split.as_of))
+    return min(windows.height, options.window_queries) + min(
+        sessions.height, options.session_queries
+    )
 
 
 def training_requests(
@@ -79,7 +90,7 @@ def training_requests(
     Returns:
         ``user_id, as_of, live``, the context of the visits, ``snapshot_time``, ``label_end``.
     """
-    targets = events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
+    targets = _targets(events, split)
     # Streams of their own: a window that is not over yet must not move the sample of visits.
     of_windows, of_sessions = rng.spawn(2)
     parts = []
@@ -91,6 +102,10 @@ def training_requests(
     return pl.concat(parts, how="diagonal_relaxed").with_columns(
         pl.lit(time).alias(f.SNAPSHOT_TIME)
     )
+
+
+def _targets(events: pl.DataFrame, split: TimeSplit) -> pl.DataFrame:
+    return events.filter(pl.col(c.EVENT_TYPE).is_in(list(split.target_event_types)))
 
 
 def _window_requests(targets: pl.DataFrame, time: datetime, end: datetime) -> pl.DataFrame:

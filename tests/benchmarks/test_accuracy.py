@@ -36,9 +36,9 @@ def data(shop, shop_events, shop_split, tmp_path_factory):
     return folder
 
 
-def prepare_in(folder, data, split):
-    windows = one_window(split, test=False).windows
-    spec = prepare.Spec(data, folder, windows, SAMPLING, {}, seed=7, lists=True, candidates=True)
+def prepare_in(folder, data, split, **sampling):
+    windows, sampling = one_window(split, test=False).windows, SAMPLING | sampling
+    spec = prepare.Spec(data, folder, windows, sampling, {}, seed=7, lists=True, candidates=True)
     spec.write(folder / "spec.json")
     prepare.main(folder / "spec.json")
     return windows
@@ -49,6 +49,22 @@ def prepared(data, shop_split, tmp_path_factory):
     """The folder of the cuts, the window that chooses and the one that judges."""
     folder = tmp_path_factory.mktemp("prepared")
     return folder, *prepare_in(folder, data, shop_split)
+
+
+def test_of_few_lists_there_are_more_snapshots(prepared, data, shop_split, tmp_path):
+    folder, *windows = prepared
+    of_each = SAMPLING["window_queries"] + SAMPLING["session_queries"]
+    prepare_in(tmp_path, data, shop_split, lists=3 * of_each)
+    for window in windows:
+        two, three = (
+            pl.read_parquet(each / "inputs" / window.name / "lists" / "requests.parquet").filter(
+                ~pl.col(c.LIVE)
+            )
+            for each in (folder, tmp_path)
+        )
+        assert two[f.SNAPSHOT_TIME].n_unique() == 2
+        assert three[f.SNAPSHOT_TIME].n_unique() == 3
+        assert two[f.SNAPSHOT_TIME].max() == three[f.SNAPSHOT_TIME].max()
 
 
 def test_nothing_of_a_cut_is_at_or_after_it(prepared):

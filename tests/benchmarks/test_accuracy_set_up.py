@@ -9,7 +9,7 @@ from accuracy import argument_parser, environment_of, read_parameters
 from accuracy_peers.environment import UnavailableError, installer_environment, peers_python
 from accuracy_peers.job import Job, Report, Watch, with_popular
 from accuracy_peers.trials import KINDS, merged, trials_of
-from accuracy_peers.windows import Window, list_times, one_window, weekly_folds
+from accuracy_peers.windows import Window, grids, one_window, weekly_folds
 
 from recsys_kedro.models.registry import MODELS
 from recsys_kedro.splits import TimeSplit
@@ -47,23 +47,19 @@ def test_folds_end_where_the_validation_begins_and_are_chosen_before(split, day)
     assert folds.end == split.validation_start
 
 
-def test_cuts_of_one_grid_share_their_lists(day):
-    grids = list_times([day(72), day(100)], timedelta(days=28), 7, 12, day(0))
-    assert list(grids) == [day(100)]
-    # 72 - 28 - 11 * 7 is before the first event, so the grid begins after that.
-    assert grids[day(100)] == [day(2 + 7 * n) for n in range(15)]
-    late = list_times([day(172), day(200)], timedelta(days=28), 7, 12, day(0))
-    assert late[day(200)][0] == day(172 - 28 - 11 * 7)
+def test_cuts_of_one_grid_share_their_snapshots(day):
+    assert grids([day(100), day(72)], 7, day(0)) == [
+        ([day(72), day(100)], [day(2 + 7 * n) for n in range(15)])
+    ]
 
 
 def test_cuts_between_the_steps_have_a_grid_of_their_own(day):
-    grids = list_times([day(99), day(100)], timedelta(days=1), 7, 2, day(0))
-    assert grids == {
-        day(99): [day(85), day(92), day(99)],
-        day(100): [day(86), day(93), day(100)],
-    }
-    steps = list_times([day(99), day(100)], timedelta(days=1), 1, 3, day(0))
-    assert steps == {day(100): [day(n) for n in range(96, 101)]}
+    assert grids([day(99), day(100)], 7, day(85)) == [
+        ([day(99)], [day(85), day(92), day(99)]),
+        ([day(100)], [day(86), day(93), day(100)]),
+    ]
+    every_day = [day(n) for n in range(96, 101)]
+    assert grids([day(99), day(100)], 1, day(96)) == [([day(99), day(100)], every_day)]
 
 
 def test_every_model_has_the_trials_that_are_asked_for():

@@ -38,7 +38,7 @@ class SequenceOptions(Options):
     negatives: int = Field(1024, ge=1, description="products that a batch shares")
     popularity_exponent: float = Field(0.75, ge=0, le=1, description="of drawing them")
     epochs: int = Field(10, ge=1, description="passes over the steps")
-    steps: int = Field(500_000, ge=1, description="learned from per epoch; of more a sample")
+    steps: int = Field(250_000, ge=1, description="learned from per epoch; of more a sample")
     batch_size: int = Field(1024, ge=1, description="steps at once")
     learning_rate: float = Field(3e-3, gt=0, description="peak of the schedule")
     weight_decay: float = Field(1e-2, ge=0, description="of all weights but the products' bias")
