@@ -170,6 +170,13 @@ def test_tastes_are_found(shop, shop_events, shop_split, data, model):
     assert mine["mean_ndcg@10"] > 1.2 * theirs["mean_ndcg@10"]
 
 
+def test_a_model_of_other_pair_features_is_told_from_this_version(model, queries, monkeypatch):
+    had = model.network.sizes.pair_features
+    monkeypatch.setattr(model.network, "sizes", model.network.sizes._replace(pair_features=had - 1))
+    with pytest.raises(ValueError, match=rf"fitted with {had - 1} .* has {had}\. Fit it anew"):
+        model.recommend(queries, 3, exclude_seen=False)
+
+
 def test_without_lists_the_error_says_what_to_run(data):
     with pytest.raises(ValueError, match="run the sampling pipeline first"):
         Hybrid.fit(replace(data, lists=None), HybridOptions(), SEED)

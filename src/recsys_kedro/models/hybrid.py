@@ -156,6 +156,9 @@ class Hybrid(Recommender):
             queries: a batch.
             asked: rank these; None: what the sources propose.
             use_network: whether the network's own retrieval is one of the sources.
+
+        Raises:
+            ValueError: if the model was fitted with other pair features than there are now.
         """
         vocabulary, scorers = self.snapshot.vocabulary, self.snapshot.scorers
         scores = scorers.catalogue_scores(queries, vocabulary)
@@ -165,6 +168,13 @@ class Hybrid(Recommender):
             own = self.retrieval_scores(users) if use_network else None
             asked = propose(scores, self.shelves, taken, self.candidate_options, own)
         pairs = pair_features(queries, asked, scores, self.snapshot).values
+        if pairs.shape[1] != self.network.sizes.pair_features:
+            msg = (
+                f"hybrid: fitted with {self.network.sizes.pair_features} pair features, but this "
+                f"version of the project has {pairs.shape[1]}. Fit it anew, or use it with the "
+                f"version that fitted it: a registered model carries its code."
+            )
+            raise ValueError(msg)
         return Retrieved(asked, taken[asked.query, asked.product], pairs, users)
 
     @property
