@@ -7,6 +7,7 @@ import narwhals as nw
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from safetensors.torch import load_file, save_file
 
 from recsys_kedro import columns as c
 from recsys_kedro.features.options import FeatureOptions
@@ -168,6 +169,15 @@ def test_tastes_are_found(shop, shop_events, shop_split, data, model):
     mine = figures_of(truth, recommend_tasks(model, asked))
     theirs = figures_of(truth, recommend_tasks(popular, asked))
     assert mine["mean_ndcg@10"] > 1.2 * theirs["mean_ndcg@10"]
+
+
+def test_a_model_with_another_network_is_told_from_this_version(model, tmp_path):
+    model.save(tmp_path)
+    weights = load_file(tmp_path / "network.safetensors")
+    weights["fusion.0.weight"] = weights["fusion.0.weight"][:, 1:].contiguous()
+    save_file(weights, tmp_path / "network.safetensors")
+    with pytest.raises(ValueError, match=r"another network\. Fit it anew"):
+        Hybrid.load(tmp_path)
 
 
 def test_a_model_of_other_pair_features_is_told_from_this_version(model, queries, monkeypatch):

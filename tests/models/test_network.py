@@ -72,8 +72,24 @@ def test_sizes_follow_from_the_parts(products, width, heads, hidden):
     vectors = network.product_vectors(products, torch.arange(PRODUCTS))
     scores = network.rank(users, vectors[None].expand(2, -1, -1), torch.zeros(2, PRODUCTS, PAIRS))
     assert scores.shape == (2, PRODUCTS)
-    scores.sum().backward()
+    (scores.sum() + network.retrieve(users, vectors, torch.arange(PRODUCTS)).sum()).backward()
     assert network.product.weight.grad.is_sparse
+
+
+def test_ranking_reads_the_vectors_and_retrieval_teaches_them(products):
+    network = make_network(dropout=0.0, id_dropout=0.0)
+    users = users_of(network, products, [(0, 0.1), (3, 2.0)])
+    every = torch.arange(PRODUCTS)
+    vectors = network.product_vectors(products, every)
+    scores = network.rank(users, vectors[None], torch.zeros(1, PRODUCTS, PAIRS))
+    assert len(scores.unique()) == PRODUCTS, "alike but for their vectors"
+    scores.sum().backward(retain_graph=True)
+    assert network.context[0].weight.grad.abs().sum() > 0
+    assert network.product.weight.grad is None
+    assert network.history.join.weight.grad is None
+    network.retrieve(users, vectors, every)[0, 2].backward()
+    assert network.product.weight.grad.coalesce().values().abs().sum() > 0
+    assert network.history.join.weight.grad.abs().sum() > 0
 
 
 def test_one_candidate(products):

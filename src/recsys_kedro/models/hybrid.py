@@ -287,12 +287,20 @@ class Hybrid(Recommender):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """See :meth:`Recommender.load`."""
+        """See :meth:`Recommender.load`.
+
+        Raises:
+            ValueError: if the model was fitted by a version with another network.
+        """
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         options = HybridOptions.model_validate(about["options"])
         with torch.device("meta"):
             network = HybridNetwork(Sizes(**about["sizes"]), options.network)
-        network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
+        try:
+            network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
+        except RuntimeError as error:
+            msg = f"hybrid: {folder} was fitted by a version with another network. Fit it anew."
+            raise ValueError(msg) from error
         network, products = network.eval(), ProductTensors(**load_file(folder / CONTENT_FILE))
         model = cls(
             options=options,

@@ -4,9 +4,9 @@ Shapes: B queries of a batch, E past events (packed, no padding), C candidates p
 U distinct products of the batch, D width, K heads, F pair features.
 
 A user is not looked up but computed from what the user did: attention over the past
-events, once over their id embeddings (collaborative) and once over their content. Each
-candidate meets that user in element-wise products, joined by the context and the pair
-features in a fusion network.
+events, once over their id embeddings (collaborative) and once over their content. How well
+each candidate matches that user is joined by the context and the pair features in a fusion
+network.
 """
 
 from typing import NamedTuple
@@ -178,7 +178,7 @@ class HybridNetwork(nn.Module):
             nn.Linear(2 * width, width),
         )
         self.bias = nn.Embedding(sizes.products, 1, sparse=True)
-        fusion_inputs = 3 * width + 2 + sizes.pair_features
+        fusion_inputs = width + 2 + sizes.pair_features
         self.fusion = nn.Sequential(
             nn.Linear(fusion_inputs, options.hidden),
             nn.GELU(),
@@ -225,21 +225,24 @@ class HybridNetwork(nn.Module):
     def rank(self, users: UserVectors, product_BC2D: Tensor, pair_BCF: Tensor) -> Tensor:
         """(B, C) the fusion network's scores of candidates.
 
-        Its inputs are the two element-wise products of user and candidate, the context, the sum of
-        each product, and the pair features. Joining them would copy all; what enters each is
-        multiplied on its own, a sum with the products that it is of.
+        Its inputs are the context, how well candidate and user match (one inner product of their
+        collaborative, one of their content vectors), and the pair features. The vectors learn by
+        retrieval alone: taught by ranking, which meets the same users week after week, they
+        learned those by heart.
         """
-        width = users.context.shape[1]
-        weight, bias = self.fusion[0].get_parameter("weight"), self.fusion[0].get_parameter("bias")
-        of_products, of_context, of_sums, of_pairs = torch.split(
-            weight, [2 * width, width, 2, self.sizes.pair_features], dim=1
-        )
-        user_B2D = torch.cat([users.collaborative, users.content], dim=1)
-        both_BC2D = product_BC2D * user_B2D[:, None]
+        with torch.no_grad():
+            user_B2D = torch.cat([users.collaborative, users.content], dim=1)
+            both_BC2D = product_BC2D * user_B2D[:, None]
+            match_BC2 = both_BC2D.view(*both_BC2D.shape[:2], 2, -1).sum(dim=3)
         pair_BCF = ((pair_BCF - self.mean) * self.scale).clamp(-5, 5)
+        # Joining the inputs would copy all of them; each is multiplied by its part of the weights.
+        weight, bias = self.fusion[0].get_parameter("weight"), self.fusion[0].get_parameter("bias")
+        of_context, of_match, of_pairs = torch.split(
+            weight, [users.context.shape[1], 2, self.sizes.pair_features], dim=1
+        )
         hidden_BCH = (
-            nn.functional.linear(both_BC2D, of_products + of_sums.repeat_interleave(width, dim=1))
-            + nn.functional.linear(pair_BCF, of_pairs)
+            nn.functional.linear(pair_BCF, of_pairs)
+            + nn.functional.linear(match_BC2, of_match)
             + nn.functional.linear(users.context, of_context, bias)[:, None]
         )
         score_BC1: Tensor = self.fusion[1:](hidden_BCH) + self.shortcut(pair_BCF)
