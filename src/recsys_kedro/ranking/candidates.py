@@ -149,14 +149,14 @@ def _propose_to(
     _mark_best(marks, product[own], value[own], options.history, HISTORY)
     for name, (product, value) in rows.items():
         family = name.split("_")[0]
-        if family in (LINEAR, SEQUENCE, IALS, NEIGHBOURS):
+        if family in (SEQUENCE, IALS):
+            above_0 = np.where(value > 0, value, -np.inf)
+            _mark_best_of_all(marks, above_0, user, shelves, getattr(options, family), family)
+        elif family in (LINEAR, NEIGHBOURS):
             free = ~user.taken[product] & known[product]
             _mark_best(marks, product[free], value[free], getattr(options, family), family)
     if retrieval is not None:
-        # Enough of the best that the quota is left when what was taken is out.
-        best = _best(retrieval, options.retrieval + user.takes + shelves.unknown)
-        best = best[~user.taken[best] & known[best]]
-        _mark(marks, best[_best(retrieval[best], options.retrieval)], RETRIEVAL)
+        _mark_best_of_all(marks, retrieval, user, shelves, options.retrieval, RETRIEVAL)
     for order in (shelves.this_month, shelves.these_days):
         best = _free(order.overall[: options.trending + user.takes], user)[: options.trending]
         _mark(marks, best, TRENDING)
@@ -174,6 +174,19 @@ def _propose_to(
 
 def _free(product: NDArray[np.int64], user: _User) -> NDArray[np.int64]:
     return product[~user.taken[product]]
+
+
+def _mark_best_of_all(
+    marks: NDArray[np.int8], value: Floats, user: _User, shelves: Shelves, quota: int, source: str
+) -> None:
+    """Of all products (P,) propose the best ``quota`` that are known and not taken.
+
+    Of any sign; -inf is never proposed.
+    """
+    # Enough of the best that the quota is left when what was taken is out.
+    best = _best(value, quota + user.takes + shelves.unknown)
+    best = best[~user.taken[best] & shelves.products.known[best] & (value[best] > -np.inf)]
+    _mark(marks, best[_best(value[best], quota)], source)
 
 
 def _mark_best(
