@@ -312,10 +312,10 @@ def test_list_times(shop_split, shop_events):
     cut = shop_split.validation_start
     times = [cut + timedelta(days=days) for days in (7, 0, -7, -14, -21, -28, 20)]
     options = SamplingOptions(snapshots=2)
-    chosen = list_times(times, shop_events, shop_split, options)
+    chosen = list_times(times, cut, shop_events, shop_split, options)
     assert chosen == [cut + timedelta(days=days) for days in (-21, -14, -7, 0, 7, 20)]
-    assert list_times(times[:3], shop_events, shop_split, options) == sorted(times[:3])
-    assert list_times([], shop_events, shop_split, options) == []
+    assert list_times(times[:3], cut, shop_events, shop_split, options) == sorted(times[:3])
+    assert list_times([], cut, shop_events, shop_split, options) == []
 
 
 def test_more_snapshots_where_those_have_few_lists(shop_split, shop_events):
@@ -330,7 +330,7 @@ def test_more_snapshots_where_those_have_few_lists(shop_split, shop_events):
     assert min(sizes) > 1
 
     def chosen(**options):
-        return list_times(times, shop_events, shop_split, SamplingOptions(**options))
+        return list_times(times, cut, shop_events, shop_split, SamplingOptions(**options))
 
     assert chosen(snapshots=2, lists=sum(sizes[:2])) == times[1::-1]
     assert chosen(snapshots=2, lists=sum(sizes[:2]) + 1) == times[2::-1]

@@ -35,7 +35,7 @@ from recsys_kedro.ranking.shelves import Shelves
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.splits import TimeSplit, targets_between, window_truth
 from recsys_kedro.training_lists import SamplingOptions, TrainingLists, build_training_lists
-from recsys_kedro.training_requests import latest_times
+from recsys_kedro.training_requests import list_times
 from recsys_kedro.vocabulary import Vocabulary
 
 INPUTS = "inputs"
@@ -164,7 +164,7 @@ def write_lists(spec: Spec, tables: Tables) -> dict[str, Any]:
     seconds, built = {"snapshots": 0.0, "lists": 0.0}, 0
     for cuts, every_time in grids(list(windows), features.snapshot_every_days, first):
         past, began = tables.before(cuts[-1]), perf_counter()
-        times = _learned_from(every_time, cuts[0], past, sampling)
+        times = list_times(every_time, cuts[0], past.events, past.split, sampling)
         snapshots = pl.concat([_snapshot(past, time, features) for time in times])
         seconds["snapshots"] += perf_counter() - began
         began = perf_counter()
@@ -179,15 +179,6 @@ def write_lists(spec: Spec, tables: Tables) -> dict[str, Any]:
             shares[window.name] = _write_cut_lists(lists, snapshots, window, spec, sampling)
     shares = {name: used / built for name, used in shares.items()}
     return {"seconds": seconds, "shares": shares, "snapshots": built}
-
-
-def _learned_from(
-    times: list[datetime], first_cut: datetime, past: Tables, sampling: SamplingOptions
-) -> list[datetime]:
-    """The latest ``times`` that the pipeline would take for the first cut, and all later ones."""
-    over = [time for time in times if time + past.split.horizon <= first_cut]
-    left_out = len(over) - len(latest_times(over, past.events, past.split, sampling))
-    return times[left_out:]
 
 
 def _snapshot(past: Tables, time: datetime, features: FeatureOptions) -> pl.DataFrame:

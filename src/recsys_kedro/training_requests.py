@@ -26,15 +26,19 @@ class RequestOptions(Options):
 
 
 def list_times(
-    times: Sequence[datetime], events: pl.DataFrame, split: TimeSplit, options: RequestOptions
+    times: Sequence[datetime],
+    first_cut: datetime,
+    events: pl.DataFrame,
+    split: TimeSplit,
+    options: RequestOptions,
 ) -> list[datetime]:
-    """The snapshot times that the fits of a split learn from, ascending.
+    """The snapshot times that fits as of ``first_cut`` (UTC) and later learn from, ascending.
 
-    Of the given ``times`` the latest whose window ends by the validation cut, see
+    Of the given ``times`` the latest whose window ends by the first cut, see
     :func:`latest_times`, and all later ones.
     """
     ordered = sorted(times)
-    first_fit = [time for time in ordered if time + split.horizon <= split.validation_start]
+    first_fit = [time for time in ordered if time + split.horizon <= first_cut]
     left_out = len(first_fit) - len(latest_times(first_fit, events, split, options))
     return ordered[left_out:]
 
@@ -50,18 +54,22 @@ def latest_times(
         split: the horizon, and what counts as taken.
         options: how many.
     """
+    targets = _targets(events, split)
     start, lists = len(times), 0
     while start > 0 and (len(times) - start < options.snapshots or lists < options.lists):
         start -= 1
-        lists += _lists_of(times[start], events, split, options)
+        lists += _lists_of(times[start], events, targets, split, options)
     return times[start:]
 
 
 def _lists_of(
-    time: datetime, events: pl.DataFrame, split: TimeSplit, options: RequestOptions
+    time: datetime,
+    events: pl.DataFrame,
+    targets: pl.DataFrame,
+    split: TimeSplit,
+    options: RequestOptions,
 ) -> int:
     """How many requests :func:`training_requests` has, of a time whose window is over."""
-    targets = _targets(events, split)
     windows = _window_requests(targets, time, time + split.horizon)
     sessions = _session_requests(events, targets, time, min(time + WEEK, split.as_of))
     return min(windows.height, options.window_queries) + min(

@@ -112,6 +112,16 @@ def test_a_source_proposes_its_best(make_events, make_snapshot, ask):
     assert [ids(snapshot, learned, query) for query in (0, 1)] == [["d"], ["d"]]
 
 
+def test_of_somebody_unknown_a_factorisation_knows_nothing_to_propose(
+    make_events, make_snapshot, ask
+):
+    events = make_events(("ann", "a", 90), ("ann", "b", 80), ("ben", "b", 90), ("ben", "c", 95))
+    snapshot = make_snapshot(events)
+    candidates, _ = run(ask(events, "ann", "nobody"), snapshot, only(ials=9))
+    assert "c" in ids(snapshot, candidates, 0)
+    assert ids(snapshot, candidates, 1) == []
+
+
 def test_the_category_of_the_user_counts(make_events, make_snapshot, ask):
     events = make_events(("ann", "a", 90), ("ben", "b", 90), ("ben", "c", 90), ("cy", "c", 91))
     snapshot = make_snapshot(events)

@@ -296,8 +296,9 @@ class Hybrid(Recommender):
         options = HybridOptions.model_validate(about["options"])
         with torch.device("meta"):
             network = HybridNetwork(Sizes(**about["sizes"]), options.network)
+        weights = load_file(folder / "network.safetensors")
         try:
-            network.load_state_dict(load_file(folder / "network.safetensors"), assign=True)
+            network.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             msg = f"hybrid: {folder} was fitted by a version with another network. Fit it anew."
             raise ValueError(msg) from error

@@ -224,8 +224,7 @@ def losses(model: Hybrid, batch: Batch) -> Mapping[str, Tensor]:
     vector_U2D = network.product_vectors(products, batch.distinct)
     vector_E2D = rows_of(vector_U2D, batch.history_position)
     users = network.user_vectors(batch.requests, batch.history, vector_E2D)
-    candidate_BC2D = rows_of(vector_U2D.detach(), batch.candidate)
-    score_BC = network.rank(users, candidate_BC2D, batch.pair).float()
+    score_BC = network.rank(users, rows_of(vector_U2D, batch.candidate), batch.pair).float()
     index_R = batch.distinct[batch.retrieved]
     logit_BR = network.retrieve(users, rows_of(vector_U2D, batch.retrieved), index_R).float()
 

@@ -56,7 +56,11 @@ def build_lists(
 ) -> TrainingLists:
     """Training lists of all snapshots that the three fits learn from."""
     times = list_times(
-        product_snapshots[f.SNAPSHOT_TIME].unique().to_list(), events, split, options
+        product_snapshots[f.SNAPSHOT_TIME].unique().to_list(),
+        split.validation_start,
+        events,
+        split,
+        options,
     )
     recent = product_snapshots.filter(pl.col(f.SNAPSHOT_TIME).is_in(times))
     return build_training_lists(
