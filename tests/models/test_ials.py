@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import sparse
 
-from recsys_kedro.models.ials import IALS, Factorisation, IALSOptions
+from recsys_kedro.models.ials import FEW_USERS, IALS, Factorisation, FactorOptions, IALSOptions
 
 
 def test_the_user_vector_is_the_least_squares_answer_to_the_history(
@@ -32,6 +33,19 @@ def test_products_of_the_same_users_lie_near(events, make_events, make_data, ask
     asked = ask(make_events(("dan", "🫖", 1)), "dan")
     a, _, c, _ = model.score_catalogue(asked)[0]
     assert a > c
+
+
+def test_few_users_and_many_get_the_same_scores():
+    rng = np.random.default_rng(0)
+    factors = rng.normal(size=(500, 16)).astype(np.float32)
+    factorisation = Factorisation(factors, FactorOptions(factors=16))
+    shape = (FEW_USERS + 1, 500)
+    history = sparse.csr_matrix(sparse.random_array(shape, density=0.02, rng=rng, dtype=np.float32))
+    many = factorisation.scores(history)
+    few = factorisation.scores(history[:FEW_USERS])
+    assert few.flags.c_contiguous
+    assert few.any(axis=1).all()
+    np.testing.assert_allclose(few, many[:FEW_USERS], rtol=1e-5, atol=1e-6)
 
 
 def test_options_have_bounds():

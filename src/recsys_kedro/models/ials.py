@@ -20,6 +20,8 @@ from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions, learning_matrix
 from recsys_kedro.options import Options
 
+FEW_USERS = 8
+
 
 class FactorOptions(Options):
     """The factorisation."""
@@ -62,6 +64,9 @@ class Factorisation:
         """(Q, P) of users with these histories (Q, P)."""
         confidence = _confidence(history, self.options.alpha)
         users = self._fold_in.recalculate_user(np.arange(history.shape[0]), confidence)
+        if len(users) <= FEW_USERS:
+            # The other way round BLAS would lay out all products anew for these few rows.
+            return np.ascontiguousarray((self.product_factors @ users.T).T)
         scores: NDArray[np.float32] = users @ self.product_factors.T
         return scores
 

@@ -92,6 +92,8 @@ def _dealings(
     """
     product = queries.products(vocabulary)
     use = queries.are(event_types) & (product >= 0)
+    if times_only and not use.any():
+        return {f"{name}_times": np.zeros(len(candidates.query), np.float32)}
     row, age = queries.rows[use], queries.age_days[use]
     step = steps_back(row, age)
     key = row * len(vocabulary) + product[use]
