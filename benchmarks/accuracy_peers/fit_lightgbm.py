@@ -4,9 +4,12 @@
 features are the project's, for learning and for the lists: what differs from the hybrid is
 the ranker, and the source of candidates that the hybrid's network is itself. Settings:
 ``rounds`` (trees at most), ``every``, ``patience``, ``per_task`` (a ranker of its own for
-products that are new to the user); the rest are LightGBM's parameters.
+products that are new to the user), ``hidden`` (families of scores that it is not shown: with the
+project's trained scorers hidden it is the two-stage recommender of a shop that has none of them);
+the rest are LightGBM's parameters.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +19,12 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from accuracy_peers import job as peer
 
-OWN = ("rounds", "every", "patience", "per_task")
+OWN = ("rounds", "every", "patience", "per_task", "hidden")
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,24 @@ class Rows:
         return Rows(*kept)
 
 
-def read_rows(folder: Path) -> Rows:
-    """Training lists, or the candidates of a cut.
+def shown_features(job: peer.Job) -> np.ndarray:
+    """The columns of the pair features that are of no hidden family."""
+    with safe_open(job.inputs / "lists" / "lists.safetensors", "np") as file:
+        names = json.loads(file.metadata()["feature_names"])
+    hidden = tuple(f"{family}_" for family in job.settings.get("hidden", ()))
+    return np.flatnonzero([not name.startswith(hidden) for name in names])
+
+
+def read_rows(folder: Path, shown: np.ndarray) -> Rows:
+    """Training lists, or the candidates of a cut, with some of their features.
 
     What no source proposed is left out of the training lists, since it is not ranked.
     """
     (file,) = folder.glob("*.safetensors")
     arrays = load_file(file)
     query = np.repeat(np.arange(len(arrays["offsets"]) - 1), np.diff(arrays["offsets"]))
-    rows = Rows(arrays["features"], query, arrays["taken"], arrays.get("label"), arrays["product"])
+    features = arrays["features"][:, shown]
+    rows = Rows(features, query, arrays["taken"], arrays.get("label"), arrays["product"])
     return rows.where(arrays["proposed"]) if "proposed" in arrays else rows
 
 
@@ -68,8 +81,8 @@ def data_of(rows: Rows) -> lgb.Dataset:
 class Rankers:
     """One ranker, or one for each task."""
 
-    def __init__(self, job: peer.Job) -> None:
-        rows = read_rows(job.inputs / "lists")
+    def __init__(self, job: peer.Job, shown: np.ndarray) -> None:
+        rows = read_rows(job.inputs / "lists", shown)
         data = [data_of(rows)]
         if job.settings.get("per_task"):
             data.append(data_of(rows.where(~rows.taken)))
@@ -112,9 +125,10 @@ class Rankers:
 def main(path: Path) -> None:
     job = peer.Job.read(path)
     began = perf_counter()
-    rankers = Rankers(job)
+    shown = shown_features(job)
+    rankers = Rankers(job, shown)
     report = peer.Report(seconds_features=perf_counter() - began)
-    candidates = read_rows(job.inputs / "candidates")
+    candidates = read_rows(job.inputs / "candidates", shown)
     users = job.table("candidates/users")["user_id"].to_numpy()
     products = job.table("candidates/products")["id"].to_numpy()
 

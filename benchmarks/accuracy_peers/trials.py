@@ -34,14 +34,14 @@ class Kind:
     steps: str | None = None
 
 
+LIGHTGBM = Kind("fit_lightgbm", outside=True, lists=True, candidates=True, steps="rounds")
 PEERS = {
     "implicit_als": Kind("fit_implicit", steps="iterations"),
     "implicit_bpr": Kind("fit_implicit", steps="iterations"),
     "rectools_sasrec": Kind("fit_rectools", outside=True, steps="epochs"),
     "rectools_bert4rec": Kind("fit_rectools", outside=True, steps="epochs"),
-    "lightgbm_lambdarank": Kind(
-        "fit_lightgbm", outside=True, lists=True, candidates=True, steps="rounds"
-    ),
+    "lightgbm_lambdarank": LIGHTGBM,
+    "lightgbm_common": LIGHTGBM,
 }
 KINDS: dict[str, Kind] = {
     name: Kind("fit_ours", seeded=name in (OURS, "ials"), lists=name == OURS)
