@@ -77,7 +77,7 @@ def ordered_lists(model: Hybrid, queries: Queries) -> Iterator[pl.DataFrame]:
             model, batch, retrieved, "retrieval", model.retrieval_scores(retrieved.users)[here]
         )
         for name, each in scores.items():
-            yield _lists(model, batch, retrieved, name, each.dense[here])
+            yield _lists(model, batch, retrieved, name, each.at(*here))
 
 
 def _lists(

@@ -51,3 +51,48 @@ def test_few_users_and_many_get_the_same_scores():
 def test_options_have_bounds():
     with pytest.raises(ValueError, match="factors"):
         IALSOptions(factors=0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 90, 20_000])
+@pytest.mark.parametrize("spread", [0.0, 2.0])
+def test_the_highest_are_found_without_all_scores(count, spread):
+    rng = np.random.default_rng(3)
+    size = (6_000, 8)
+    factors = rng.normal(size=size) * np.exp(spread * rng.normal(size=(size[0], 1)))
+    factorisation = Factorisation(factors.astype(np.float32), FactorOptions(factors=8))
+    for user in rng.normal(size=(5, 8)).astype(np.float32):
+        score = factorisation.scores_of(user[None])[0]
+        product, found = factorisation.highest(user, count)
+        assert set(product.tolist()) == set(np.argsort(-score)[:count].tolist())
+        np.testing.assert_allclose(found, score[product], rtol=1e-4, atol=1e-6)
+
+
+class Watched:
+    """An array that counts the rows that are asked for."""
+
+    def __init__(self, array):
+        self.array, self.rows = array, 0
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.array, dtype)
+
+    def __getitem__(self, rows):
+        self.rows += len(rows)
+        return self.array[rows]
+
+
+def test_of_rarely_taken_products_the_highest_asks_only_a_few():
+    rng = np.random.default_rng(4)
+    length = np.where(np.arange(52_000) < 2_000, 1, 1e-3)
+    factors = Watched((rng.normal(size=(52_000, 4)) * length[:, None]).astype(np.float32))
+    factorisation = Factorisation(factors, FactorOptions(factors=4))
+    product, _ = factorisation.highest(factors.array[0], 100)
+    assert product.max() < 2_000
+    assert factors.rows < 8_000
+
+
+def test_who_has_no_vector_gets_any_products():
+    factorisation = Factorisation(np.ones((9, 2), np.float32), FactorOptions(factors=2))
+    product, score = factorisation.highest(np.zeros(2, np.float32), 3)
+    assert len(set(product.tolist())) == 3
+    assert not score.any()

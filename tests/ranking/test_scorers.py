@@ -19,6 +19,7 @@ from recsys_kedro.ranking.scorers import (
     behaviours,
     fit_scorers,
 )
+from recsys_kedro.ranking.scores import SparseScores
 from recsys_kedro.vocabulary import Vocabulary
 
 PRODUCTS = Vocabulary.fit(["a", "b", "c"])
@@ -78,11 +79,18 @@ def test_neighbours_are_cosines(make_events, fit):
     np.testing.assert_allclose(fit(events).neighbours[TAKEN].toarray(), expected, rtol=1e-6)
 
 
+def dense(scores, queries):
+    """(Q, P) of any kind of scores."""
+    query, product = np.indices((len(queries), len(PRODUCTS))).reshape(2, -1)
+    return scores.at(query, product).reshape(len(queries), -1)
+
+
 def test_scores_of_the_catalogue(make_events, fit, ask):
     events = make_events(("ann", "a", 80), ("ann", "b", 80), ("ben", "b", 90))
     scorers = fit(events)
-    found = scorers.catalogue_scores(ask(events, "ben", "nobody"), PRODUCTS)
-    scores = {name: each.dense for name, each in found.items()}
+    queries = ask(events, "ben", "nobody")
+    found = scorers.catalogue_scores(queries, PRODUCTS)
+    scores = {name: dense(each, queries) for name, each in found.items()}
     np.testing.assert_allclose(scores["own_taken_short"], [[0, 0.5, 0], [0, 0, 0]], rtol=1e-6)
     np.testing.assert_allclose(scores["own_taken_long"], [[0, 0.5**0.5, 0], [0, 0, 0]], rtol=1e-6)
     near = [[0.5 / 2**0.5, 0, 0], [0, 0, 0]]
@@ -143,7 +151,8 @@ def test_save_and_load(make_events, fit, ask, tmp_path, options):
     scores = loaded.catalogue_scores(queries, PRODUCTS)
     assert scores.keys() == expected.keys()
     for name in scores:
-        np.testing.assert_array_equal(scores[name].dense, expected[name].dense)
+        mine, other = dense(scores[name], queries), dense(expected[name], queries)
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_the_sequence_encoder_scores_what_was_taken(make_events, fit, ask):
@@ -168,10 +177,35 @@ def test_the_factorisation_reads_events_of_all_types(make_events, fit, ask):
     for memory, history in zip(("short", "long"), weight, strict=True):
         past = sparse.csr_matrix(np.array([[history, 0, 0], [0, 0, 0]], np.float32))
         np.testing.assert_allclose(
-            found[f"ials_{memory}"].dense, scorers.ials.scores(past), rtol=1e-4, atol=1e-7
+            dense(found[f"ials_{memory}"], queries), scorers.ials.scores(past), rtol=1e-4, atol=1e-7
         )
-    assert found["ials_long"].dense[0, 1] > found["ials_long"].dense[0, 2]
-    assert not found["ials_long"].dense[1].any()
+    long = dense(found["ials_long"], queries)
+    assert long[0, 1] > long[0, 2]
+    assert not long[1].any()
+
+
+def test_few_queries_and_many_have_the_same_scores(random_events, fit, ask):
+    products = Vocabulary.fit(random_events[c.PRODUCT_ID])
+    scorers = fit(random_events, WITH_SEQUENCE, products=products)
+    users = [*(f"u{number}" for number in range(20)), "nobody"]
+    many = scorers.catalogue_scores(ask(random_events, *users), products)
+    everywhere = np.arange(len(products))
+    for number, user in enumerate(users):
+        few = scorers.catalogue_scores(ask(random_events, user), products)
+        assert few.keys() == many.keys()
+        for name, scores in few.items():
+            mine, same = (
+                each.at(np.full(len(products), row), everywhere)
+                for each, row in ((scores, 0), (many[name], number))
+            )
+            np.testing.assert_allclose(mine, same, rtol=1e-4, atol=1e-6)
+            highest = max(mine.max(), 0) if isinstance(scores, SparseScores) else mine.max()
+            np.testing.assert_allclose(scores.best[0], highest, atol=1e-6)
+            np.testing.assert_allclose(many[name].best[number], highest, atol=1e-6)
+            product, value = scores.highest(0, 7)
+            order = np.sort(mine[mine != 0])[::-1][:7]
+            np.testing.assert_allclose(np.sort(value)[::-1][: len(order)], order, atol=1e-6)
+            np.testing.assert_allclose(value, mine[product], atol=1e-6)
 
 
 def test_of_many_users_a_sample_is_factorised(make_events, fit):
@@ -190,6 +224,7 @@ def test_of_many_users_a_sample_is_factorised(make_events, fit):
 
 def test_no_past_at_all(make_events, fit, ask):
     events = make_events(("ann", "a", 110))
-    found = fit(events, WITH_SEQUENCE).catalogue_scores(ask(events, "ann"), PRODUCTS)
-    assert all(np.isfinite(each.dense).all() for each in found.values())
-    assert not found["ials_long"].dense.any()
+    queries = ask(events, "ann")
+    found = fit(events, WITH_SEQUENCE).catalogue_scores(queries, PRODUCTS)
+    assert all(np.isfinite(dense(each, queries)).all() for each in found.values())
+    assert not dense(found["ials_long"], queries).any()

@@ -42,7 +42,9 @@ class CategoryEncoder:
         """(N,) an index in ``[0, len(self))`` for each name."""
         known = self.vocabulary.encode(names)
         index = np.where(known >= 0, known + FIRST_KNOWN_INDEX, UNKNOWN_INDEX)
-        return np.where(names.is_null().to_numpy(), MISSING_INDEX, index)
+        if names.null_count():
+            return np.where(names.is_null().to_numpy(), MISSING_INDEX, index)
+        return index
 
     def save(self, path: Path) -> None:
         """Write it as Parquet."""
@@ -135,7 +137,7 @@ def logs(frame: pl.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
 
 def _floats(numbers: pl.Series) -> NDArray[np.float64]:
     """(N,) the numbers, or truths as 1 and 0; NaN where there is none."""
-    if numbers.dtype == pl.Boolean:
+    if numbers.dtype == pl.Boolean and numbers.null_count():
         return np.where(numbers.is_null(), np.nan, truths(numbers))
     return numbers.to_numpy().astype(np.float64)
 

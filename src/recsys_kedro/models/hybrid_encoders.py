@@ -123,10 +123,11 @@ def _cover_a_year(times: pl.Series) -> bool:
 
 def with_all_features(requests: pl.DataFrame) -> pl.DataFrame:
     """The requests with every user feature; empty where the request came without."""
+    there = set(requests.columns)
     missing = {
         name: column.dtype.type
         for name, column in USER_FEATURES.columns.items()
-        if name not in requests.columns
+        if name not in there
     }
     if not missing:
         return requests

@@ -16,11 +16,14 @@ from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from recsys_kedro.highest import highest
 from recsys_kedro.models.base import TrainingData
 from recsys_kedro.models.baseline import HistoryModel, HistoryOptions, learning_matrix
 from recsys_kedro.options import Options
 
 FEW_USERS = 8
+FIRST_BLOCK = 1_024  # products that are looked at before the bound is asked
+ROUNDING = 1e-5  # of single precision, relative
 
 
 class FactorOptions(Options):
@@ -62,13 +65,54 @@ class Factorisation:
 
     def scores(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
         """(Q, P) of users with these histories (Q, P)."""
+        return self.scores_of(self.user_factors(history))
+
+    def user_factors(self, history: sparse.csr_matrix) -> NDArray[np.float32]:
+        """(Q, F) the vectors of users with these histories (Q, P)."""
         confidence = _confidence(history, self.options.alpha)
-        users = self._fold_in.recalculate_user(np.arange(history.shape[0]), confidence)
+        users: NDArray[np.float32] = self._fold_in.recalculate_user(
+            np.arange(history.shape[0]), confidence
+        )
+        return users
+
+    def scores_of(self, users: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(Q, P) of users with these vectors (Q, F)."""
         if len(users) <= FEW_USERS:
             # The other way round BLAS would lay out all products anew for these few rows.
             return np.ascontiguousarray((self.product_factors @ users.T).T)
         scores: NDArray[np.float32] = users @ self.product_factors.T
         return scores
+
+    def highest(
+        self, user: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The products of the ``count`` highest scores for a user (F,), and the scores.
+
+        In no order. Goes along the products from the longest vector on, and ends where even one
+        that points as the user does could not be among them any more (Cauchy-Schwarz): of many
+        products most are rarely taken, and have short vectors.
+        """
+        order, length = self._by_length
+        bound = (1 + ROUNDING) * np.linalg.norm(user) * length
+        product, score = np.empty(0, np.int64), np.empty(0, np.float32)
+        first, size = 0, max(FIRST_BLOCK, count)
+        while count > 0 and first < len(order):
+            block = order[first : first + size]
+            product = np.concatenate([product, block])
+            score = np.concatenate([score, self.product_factors[block] @ user])
+            best = highest(score, count)
+            product, score = product[best], score[best]
+            first, size = first + size, 2 * size
+            if first < len(order) and score.min() >= bound[first]:
+                break
+        return product, score
+
+    @cached_property
+    def _by_length(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The products by the length of their vectors, longest first, and these lengths."""
+        length = np.linalg.norm(self.product_factors, axis=1)
+        order = np.argsort(-length, kind="stable")
+        return order, length[order]
 
     @cached_property
     def _fold_in(self) -> Any:

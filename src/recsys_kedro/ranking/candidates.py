@@ -11,19 +11,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import sparse
 
+from recsys_kedro.highest import highest
 from recsys_kedro.options import Options
 from recsys_kedro.ranking.scorers import (
     IALS,
     LINEAR,
-    MEMORIES,
     NEIGHBOURS,
     OWN,
     SEQUENCE,
-    TAKEN,
-    Scores,
+    own_history,
 )
+from recsys_kedro.ranking.scores import DenseScores, Scores
 from recsys_kedro.ranking.shelves import Shelves
 
 Floats = NDArray[np.float32]
@@ -110,11 +109,11 @@ def propose(
         retrieval: (Q, P) the model's own scores, of any sign, once there is a model.
     """
     source = np.full(taken.shape, -1, np.int8)
-    share_QC = shelves.products.category_share(_long_memory(scores))
+    share_QC = shelves.products.category_share(own_history(scores).sparse)
+    found = dict(scores) if retrieval is None else {**scores, RETRIEVAL: DenseScores(retrieval)}
     for query, marks in enumerate(source):
-        user = _User(taken[query], int(np.count_nonzero(taken[query])), share_QC[query])
-        _propose_to(marks, user, {name: each.row(query) for name, each in scores.items()},
-                    shelves, options, None if retrieval is None else retrieval[query])  # fmt: skip
+        user = _User(query, taken[query], int(np.count_nonzero(taken[query])), share_QC[query])
+        _propose_to(marks, user, found, shelves, options)
     query_N, product_N = np.nonzero(source >= 0)
     counts = np.bincount(query_N, minlength=len(taken))
     return Candidates(query_N, product_N, source[query_N, product_N], offsets_of(counts))
@@ -122,41 +121,36 @@ def propose(
 
 @dataclass(frozen=True)
 class _User:
-    """``taken`` (P,) and how many those are; ``share`` (C,) of the history by category."""
+    """A query: ``taken`` (P,) and how many; ``share`` (C,) of the history by category."""
 
+    query: int
     taken: NDArray[np.bool_]
     takes: int
     share: Floats
 
 
-def _long_memory(scores: Mapping[str, Scores]) -> sparse.csr_matrix:
-    """(Q, P) what the users took, as the long memory weighs it."""
-    return scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].sparse
-
-
 def _propose_to(
     marks: NDArray[np.int8],
     user: _User,
-    rows: Mapping[str, tuple[NDArray[np.integer], Floats]],
+    scores: Mapping[str, Scores],
     shelves: Shelves,
     options: CandidateOptions,
-    retrieval: Floats | None,
 ) -> None:
     """Write each source's label on what it proposes to one user; the first has the credit."""
     known = shelves.products.known
-    product, value = rows[f"{OWN}_{TAKEN}_{MEMORIES[1]}"]
+    product, value = own_history(scores).highest(user.query, options.history)
     own = user.taken[product] & known[product]
     _mark_best(marks, product[own], value[own], options.history, HISTORY)
-    for name, (product, value) in rows.items():
+    for name, each in scores.items():
         family = name.split("_")[0]
-        if family in (SEQUENCE, IALS):
-            above_0 = np.where(value > 0, value, -np.inf)
-            _mark_best_of_all(marks, above_0, user, shelves, getattr(options, family), family)
-        elif family in (LINEAR, NEIGHBOURS):
-            free = ~user.taken[product] & known[product]
-            _mark_best(marks, product[free], value[free], getattr(options, family), family)
-    if retrieval is not None:
-        _mark_best_of_all(marks, retrieval, user, shelves, options.retrieval, RETRIEVAL)
+        if family == OWN:
+            continue
+        quota = getattr(options, family)
+        # Enough of the best that the quota is left when what was taken is out.
+        product, value = each.highest(user.query, quota + user.takes + shelves.unknown)
+        free = ~user.taken[product] & known[product]
+        above = -np.inf if family == RETRIEVAL else 0.0
+        _mark_best(marks, product[free], value[free], quota, family, above)
     for order in (shelves.this_month, shelves.these_days):
         best = _free(order.overall[: options.trending + user.takes], user)[: options.trending]
         _mark(marks, best, TRENDING)
@@ -176,33 +170,18 @@ def _free(product: NDArray[np.int64], user: _User) -> NDArray[np.int64]:
     return product[~user.taken[product]]
 
 
-def _mark_best_of_all(
-    marks: NDArray[np.int8], value: Floats, user: _User, shelves: Shelves, quota: int, source: str
-) -> None:
-    """Of all products (P,) propose the best ``quota`` that are known and not taken.
-
-    Of any sign; -inf is never proposed.
-    """
-    # Enough of the best that the quota is left when what was taken is out.
-    best = _best(value, quota + user.takes + shelves.unknown)
-    best = best[~user.taken[best] & shelves.products.known[best] & (value[best] > -np.inf)]
-    _mark(marks, best[_best(value[best], quota)], source)
-
-
 def _mark_best(
-    marks: NDArray[np.int8], product: NDArray[np.integer], value: Floats, quota: int, source: str
+    marks: NDArray[np.int8],
+    product: NDArray[np.integer],
+    value: Floats,
+    quota: int,
+    source: str,
+    above: float = 0.0,
 ) -> None:
-    """Of these products propose the best ``quota`` with a positive value."""
-    positive = value > 0
-    product, value = product[positive], value[positive]
-    _mark(marks, product[_best(value, quota)], source)
-
-
-def _best(value: Floats, quota: int) -> NDArray[np.int64]:
-    """The positions of the ``quota`` highest values, in no order."""
-    if quota >= len(value):
-        return np.arange(len(value))
-    return np.argpartition(-value, quota)[:quota]
+    """Of these products propose the best ``quota`` with a value above ``above``."""
+    high = value > above
+    product, value = product[high], value[high]
+    _mark(marks, product[highest(value, quota)], source)
 
 
 def _mark(marks: NDArray[np.int8], product: NDArray[np.integer], source: str) -> None:

@@ -15,7 +15,8 @@ from recsys_kedro.features import columns as f
 from recsys_kedro.models.interactions import steps_back
 from recsys_kedro.queries import Queries
 from recsys_kedro.ranking.candidates import Candidates
-from recsys_kedro.ranking.scorers import MEMORIES, OWN, TAKEN, Scores
+from recsys_kedro.ranking.scorers import TAKEN, own_history
+from recsys_kedro.ranking.scores import Scores
 from recsys_kedro.ranking.snapshot import Snapshot
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -69,9 +70,8 @@ def _score_features(
     """Each score, and how near it is to the best of its query."""
     result = {}
     for name, each in scores.items():
-        values = each.dense
-        best = np.maximum(values.max(axis=1), 1e-9)
-        mine = values[query, product]
+        best = np.maximum(each.best, 1e-9)
+        mine = each.at(query, product)
         result[name] = np.sign(mine) * np.log1p(np.abs(mine))
         result[f"{name}_share"] = np.maximum(mine, -best[query]) / best[query]
     return result
@@ -234,7 +234,7 @@ def _affinities(
     the request has it, the last weeks'.
     """
     query, product, products = candidates.query, candidates.product, snapshot.products
-    history = scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"].sparse
+    history = own_history(scores).sparse
     total = history @ products.has_price
     usual = (history @ products.log_price_or_0) / np.where(total > 0, total, np.nan)
     paid = queries.profile(f.AVG_PURCHASE_PRICE)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -38,6 +37,7 @@ from recsys_kedro.models.sequence_encoder import SequenceEncoder, SequenceOption
 from recsys_kedro.models.sequence_training import fit_sequence_encoder
 from recsys_kedro.options import Options
 from recsys_kedro.queries import Queries
+from recsys_kedro.ranking.scores import DenseScores, FactorScores, Scores, SparseScores
 from recsys_kedro.ranking.season import season_counts
 from recsys_kedro.vocabulary import Vocabulary
 
@@ -47,6 +47,7 @@ TAKEN: Final = "taken"
 VISITED: Final = "visited"
 MEMORIES: Final = ("short", "long")
 SEED = 0  # a scorer as of a time is the same wherever it is fitted
+FEW_QUERIES: Final = 4  # of fewer, working out all scores costs more than the few that are needed
 CSR_PARTS: Final = ("data", "indices", "indptr")
 OWN: Final = "own"
 NEIGHBOURS: Final = "neighbours"
@@ -94,42 +95,6 @@ class ScorerOptions(Options):
         ge=0,
         description="what sold in so many days a year ago is in season; 0: no such feature",
     )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """(Q, P) scores of one scorer.
-
-    Attributes:
-        dense: (Q, P), to look up pairs.
-        cells: where the same numbers are not 0, to go through a row; None where nearly all of
-            them are not 0.
-        first: the row of ``cells`` that is query 0.
-    """
-
-    dense: Floats
-    cells: sparse.csr_matrix | None = None
-    first: int = 0
-
-    @cached_property
-    def sparse(self) -> sparse.csr_matrix:
-        """(Q, P) the numbers that are not 0.
-
-        Raises:
-            ValueError: if nearly all are not 0.
-        """
-        if self.cells is None:
-            msg = "these scores are not sparse"
-            raise ValueError(msg)
-        return self.cells[self.first : self.first + len(self.dense)]
-
-    def row(self, query: int) -> tuple[NDArray[np.integer], Floats]:
-        """The products that may have a score, and their scores."""
-        if self.cells is None:
-            return np.arange(self.dense.shape[1]), self.dense[query]
-        row = self.first + query
-        cells = slice(self.cells.indptr[row], self.cells.indptr[row + 1])
-        return self.cells.indices[cells], self.cells.data[cells]
 
 
 @dataclass(frozen=True)
@@ -184,14 +149,12 @@ class Scorers:
             for family, matrix in families.items():
                 scores |= _by_memory(f"{family}_{behaviour}", matrix, len(queries))
         if self.ials is not None:
-            dense = self.ials.scores(sum(histories[1:], start=histories[0]))
-            for memory, first in zip(MEMORIES, (0, len(queries)), strict=True):
-                scores[f"{IALS}_{memory}"] = Scores(dense[first : first + len(queries)])
+            scores |= _ials_scores(self.ials, sum(histories[1:], start=histories[0]))
         if self.sequence is not None:
             longest = self.sequence.pooling.options.longest
             past = newest_steps(queries, vocabulary, self.weights[TAKEN], longest)
             lifts = self.sequence.lifts(past, len(queries))
-            scores[f"{SEQUENCE}_{TAKEN}"] = Scores(lifts)
+            scores[f"{SEQUENCE}_{TAKEN}"] = DenseScores(lifts)
         return scores
 
     def save(self, path: Path) -> None:
@@ -252,13 +215,34 @@ class Scorers:
         )
 
 
+def own_history(scores: Mapping[str, Scores]) -> SparseScores:
+    """What the users took, as the long memory weighs it."""
+    own = scores[f"{OWN}_{TAKEN}_{MEMORIES[1]}"]
+    assert isinstance(own, SparseScores)
+    return own
+
+
 def _by_memory(name: str, matrix: sparse.csr_matrix, size: int) -> dict[str, Scores]:
     """The rows of each memory of ``matrix`` (2 ``size``, P) as scores of their own."""
     dense = matrix.toarray()
     return {
-        f"{name}_{memory}": Scores(dense[first : first + size], matrix, first)
+        f"{name}_{memory}": SparseScores(dense[first : first + size], matrix, first)
         for memory, first in zip(MEMORIES, (0, size), strict=True)
     }
+
+
+def _ials_scores(ials: Factorisation, history: sparse.csr_matrix) -> dict[str, Scores]:
+    """Of histories with both memories, one below the other."""
+    users = ials.user_factors(history)
+    size = len(users) // 2
+    names = [f"{IALS}_{memory}" for memory in MEMORIES]
+    if size <= FEW_QUERIES:
+        return {
+            names[0]: FactorScores(users[:size], ials),
+            names[1]: FactorScores(users[size:], ials),
+        }
+    dense = ials.scores_of(users)
+    return {names[0]: DenseScores(dense[:size]), names[1]: DenseScores(dense[size:])}
 
 
 def _parts_of(name: str, matrix: sparse.csr_matrix) -> dict[str, NDArray[Any]]:

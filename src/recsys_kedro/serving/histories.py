@@ -108,24 +108,29 @@ def _sent(request: RecommendationRequest, just_before: datetime) -> pl.DataFrame
 
 def queries_of(asked: Sequence[Asked], profile_schema: Mapping[str, Any]) -> Queries:
     """The requests as queries, in their order; profiles are filled with empty values."""
-    requests = {
-        c.USER_ID: [each.request.user_id for each in asked],
-        **{name: [each.profile.get(name) for each in asked] for name in profile_schema},
-        c.AS_OF: [each.time for each in asked],
-        c.DEVICE_TYPE: [each.request.context.device_type for each in asked],
-        c.CATEGORY: [each.request.context.category for each in asked],
-        c.SEARCH_QUERY: [each.request.context.search_query for each in asked],
-        c.LIVE: [True] * len(asked),
-    }
+    # By row: column by column a frame of one row costs five times as much.
+    requests = [
+        {
+            **each.profile,
+            c.USER_ID: each.request.user_id,
+            c.AS_OF: each.time,
+            c.DEVICE_TYPE: each.request.context.device_type,
+            c.CATEGORY: each.request.context.category,
+            c.SEARCH_QUERY: each.request.context.search_query,
+            c.LIVE: True,
+        }
+        for each in asked
+    ]
     schema: dict[str, Any] = {
         c.USER_ID: pl.String,
         **profile_schema,
         c.AS_OF: UTC_TIME,
         **CONTEXT_COLUMNS,
     }
-    lengths = [each.history.height for each in asked]
+    histories = [each.history.select(HISTORY_COLUMNS) for each in asked]
+    lengths = [history.height for history in histories]
     return Queries(
         pl.DataFrame(requests, schema=schema),
-        pl.concat([each.history.select(HISTORY_COLUMNS) for each in asked]),
+        pl.concat(histories) if len(histories) > 1 else histories[0],
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
     )
