@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from recsys_kedro.models.network import (
+    FAR,
     HistoryTensors,
     HybridNetwork,
     ListDropout,
@@ -279,15 +280,28 @@ def test_an_old_event_counts_less_beside_a_new_one(products):
     assert far < near / 2
 
 
-def test_a_wild_pair_feature_is_cut_at_five_deviations(products):
+def scores_of(network, products, values):
+    """One candidate's score for each value that all its pair features have."""
+    users = users_of(network, products, [(0, 0.1)])
+    vectors = network.product_vectors(products, torch.tensor([1]))[:, None]
+    pairs = [torch.full((1, 1, PAIRS), float(value)) for value in values]
+    return torch.cat([network.rank(users, vectors, pair) for pair in pairs]).flatten()
+
+
+def test_a_wild_pair_feature_is_cut(products):
     network = make_network().eval()
     network.mean.fill_(2.0)
     network.scale.fill_(1 / 3)
-    users = users_of(network, products, [(0, 0.1)])
-    vectors = network.product_vectors(products, torch.tensor([1]))[:, None]
-    wild, border = (
-        network.rank(users, vectors, torch.full((1, 1, PAIRS), value))
-        for value in (1e9, 2.0 + 5 * 3.0)
-    )
+    wild, border, inside = scores_of(network, products, [1e9, 2 + FAR * 3, 2 + (FAR - 1) * 3])
     torch.testing.assert_close(wild, border)
-    assert network.rank(users, vectors, torch.full((1, 1, PAIRS), 2.0 + 4 * 3.0)) != border
+    assert inside != border
+
+
+def test_what_few_candidates_have_is_not_cut(products):
+    network = make_network().eval()
+    feature = torch.zeros(1_000)
+    feature[:20] = torch.tensor([1.0, 2, 3, 4]).repeat(5)  # of own products, one in fifty
+    network.mean.fill_(feature.mean())
+    network.scale.fill_(1 / feature.std())
+    steps = scores_of(network, products, [1, 2, 3, 4]).diff()
+    assert (steps.abs() > 1e-3).all()

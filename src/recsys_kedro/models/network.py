@@ -33,6 +33,10 @@ class NetworkOptions(Options):
 
 
 TIME_NUMBERS = 7  # of a request, beside the holidays
+# Deviations at which a pair feature is cut. Where few candidates were taken before, all that is
+# said of those is many deviations from the mean: cut at 5, the best customers' and the newest
+# customers' own products looked alike.
+FAR = 30.0
 
 
 class Sizes(NamedTuple):
@@ -234,7 +238,7 @@ class HybridNetwork(nn.Module):
             user_B2D = torch.cat([users.collaborative, users.content], dim=1)
             both_BC2D = product_BC2D * user_B2D[:, None]
             match_BC2 = both_BC2D.view(*both_BC2D.shape[:2], 2, -1).sum(dim=3)
-        pair_BCF = ((pair_BCF - self.mean) * self.scale).clamp(-5, 5)
+        pair_BCF = ((pair_BCF - self.mean) * self.scale).clamp(-FAR, FAR)
         # Joining the inputs would copy all of them; each is multiplied by its part of the weights.
         weight, bias = self.fusion[0].get_parameter("weight"), self.fusion[0].get_parameter("bias")
         of_context, of_match, of_pairs = torch.split(
